@@ -1,0 +1,81 @@
+# Two commands: `make reproduce` runs the pipeline to its report, `make test` passes the tests.
+# Both create the environment in .venv first. `make help` lists the rest.
+
+SUITE ?= quick
+CORES ?= all
+PORT ?= 5000
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
+SNAKEMAKE := snakemake --cores $(CORES) --config suite=$(SUITE) --workflow-profile workflow/profiles/default
+
+export PATH := $(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster check lock clean
+
+help:
+	@echo "make reproduce [SUITE=quick|standard] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
+	@echo "make report SUITE=standard    rebuild tables and report from the committed runs, without data or training"
+	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones)"
+	@echo "make audit | track | ui | version | check | lock | clean"
+
+environment: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"Python 3.11 or newer is needed, found {v.major}.{v.minor}; set PYTHON=...") if v < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+reproduce: environment
+	$(SNAKEMAKE)
+	@echo "Report: results/$(SUITE)/report/index.html"
+
+report: environment
+	seqrepro refit --suite $(SUITE)
+	seqrepro compare --suite $(SUITE)
+	seqrepro report --suite $(SUITE)
+	@echo "Report: results/$(SUITE)/report/index.html"
+
+track: environment
+	seqrepro track
+
+ui: track
+	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port $(PORT) \
+		--workers 1 --no-serve-artifacts
+
+audit: environment
+	seqrepro audit
+
+version: environment
+	dvc repro reproduce@$(SUITE)
+
+test: environment
+	pytest -n 2 -m "not slow and not cluster"
+
+test-slow: environment
+	pytest -n 2 -m slow
+
+test-cluster: environment
+	pytest -m cluster
+
+check: environment
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check workflow Snakefile
+	snakemake --lint 2>&1 | python tools/lint_findings.py
+
+lock: environment
+	uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements.lock
+	python tools/lock.py
+
+clean:
+	rm -rf results/quick results/plan results/checkpoints .snakemake logs

@@ -1,0 +1,37 @@
+"""What the verbs' command lines share."""
+
+import argparse
+from typing import NoReturn
+
+from seqrepro.config.load import load_parameters, nearest
+from seqrepro.config.parameters import Parameters
+from seqrepro.config.requests import SuitePlan, plan_requests
+from seqrepro.data.registry import load_registry
+from seqrepro.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError in place of printing the usage."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def parser(verb: str, description: str) -> Parser:
+    """A parser for one verb."""
+    return Parser(prog=f"seqrepro {verb}", description=description)
+
+
+def add_suite(target: argparse.ArgumentParser) -> None:
+    """Add `--suite`."""
+    target.add_argument("--suite", help="a name under `suites` in params.yaml (default: its `suite`)")
+
+
+def load_plan(suite: str | None) -> tuple[Parameters, SuitePlan]:
+    """The parameters and the plan of a suite. Raises InputError for an unknown suite."""
+    parameters = load_parameters()
+    name = suite or parameters.suite
+    if name not in parameters.suites:
+        raise InputError(f"unknown suite '{name}'{nearest(name, list(parameters.suites))}")
+    return parameters, plan_requests(parameters, name, load_registry())

@@ -1,0 +1,86 @@
+"""The whole of `params.yaml`, as classes. They are its documentation, its validation and its JSON schema."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seqrepro.config.architectures.ease import EASEParameters
+from seqrepro.config.architectures.itemknn import ItemKNNParameters
+from seqrepro.config.architectures.markov import MarkovParameters
+from seqrepro.config.architectures.popularity import PopularityParameters
+from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.base import Configuration
+from seqrepro.config.datasets import Dataset
+from seqrepro.config.probes import Probe
+from seqrepro.config.training import Recipe
+
+Paper = Literal["samrec", "hydrarec", "tim4rec", "performance_law"]
+Architecture = Annotated[
+    PopularityParameters | MarkovParameters | ItemKNNParameters | EASEParameters | SASRecParameters,
+    Field(discriminator="family"),
+]
+
+
+class Protocol(Configuration):
+    """How models are evaluated. Each table prints it."""
+
+    split: Literal["leave_one_out"]
+    candidates: Literal["full"] = Field("full", description="the target is ranked among all items")
+    mask_history: bool = Field(True, description="whether tables show ranks without the user's own history")
+
+
+class Model(Configuration):
+    """An architecture and the recipe that trains it."""
+
+    title: str = Field(description="as tables print it")
+    architecture: Architecture
+    training: str = Field(description="a name under `training`")
+    published_as: list[str] = Field([], description="names of this model in published tables")
+
+
+class Experiment(Configuration):
+    """A question, and the models that answer it."""
+
+    purpose: str
+    papers: list[Paper] = Field(min_length=1, description="the papers whose claims need these runs")
+    protocol: str = Field(description="a name under `protocols`")
+    models: list[str] = Field(min_length=1, description="names under `models`")
+    probes: list[str] = Field([], description="names under `probes`, measured on each gradient-trained model")
+
+
+class Scale(Configuration):
+    """How much of an experiment a suite runs."""
+
+    datasets: list[str] = Field(min_length=1, description="names under `datasets`")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    models: list[str] | None = Field(None, min_length=1, description="in place of the experiment's models")
+
+
+class Refit(Configuration):
+    """Refit of the published points of the Performance Law paper (no training)."""
+
+    inverse_p1: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="grid of 1/p1")
+
+
+class Suite(Configuration):
+    """A set of experiments that belong together, at one scale."""
+
+    title: str
+    description: str
+    versioned: bool = Field(False, description="finished runs are committed and stand in results/MANIFEST.json")
+    experiments: dict[str, Scale] = Field(min_length=1, description="names under `experiments`")
+    refit: Refit | None = None
+
+
+class Parameters(Configuration):
+    """`params.yaml`: the only file that is edited to change an experiment."""
+
+    suite: str = Field(description="the suite that runs; `--config suite=NAME` overrides it")
+    mirror: str | None = Field(None, description="folder or URL with copies of datasets; SEQREPRO_MIRROR overrides it")
+    datasets: dict[str, Dataset]
+    protocols: dict[str, Protocol]
+    training: dict[str, Recipe]
+    models: dict[str, Model]
+    probes: dict[str, Probe] = Field({})
+    experiments: dict[str, Experiment]
+    suites: dict[str, Suite]

@@ -1,0 +1,108 @@
+"""What the finished runs of one configuration say: their rank files, read once and checked against each other.
+
+Shape suffixes: U users, S seeds.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from seqrepro.errors import InputError
+from seqrepro.evaluation.metrics import user_values
+from seqrepro.evaluation.ranks import SCHEMA, ranks_of
+from seqrepro.files import Json, read_json
+from seqrepro.ledger.statistics import Array, Sample
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One configuration on one dataset: its finished seeds, their facts and their ranks."""
+
+    run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds
+    seeds: list[int]  # the finished ones
+    facts: list[Json]  # metrics.json of each finished seed
+    ranks: list[pa.Table]  # ranks.parquet of each finished seed
+
+    @property
+    def missing(self) -> list[int]:
+        """The seeds that were asked for and are not there."""
+        return [seed for seed in self.run["seeds"] if seed not in self.seeds]
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the model is a closed form: another seed would give the same ranks."""
+        return bool(self.facts) and all(fact["stopped"] == "closed_form" for fact in self.facts)
+
+    def split(self, name: str) -> list[pa.Table]:
+        """The rank rows of one split, a table a seed."""
+        return [table.filter(pc.field("split") == name) for table in self.ranks]
+
+    def sample(self, metric: str, split: str, masking: str = "masked", ties: str = "pessimistic") -> Sample:
+        """What each user gained with each seed, [U, S]."""
+        columns = [
+            user_values(metric, ranks_of(table, masking, ties), fact["n_items"]).numpy()
+            for table, fact in zip(self.split(split), self.facts, strict=True)
+        ]
+        gains_US: Array = np.stack(columns, axis=1)
+        return Sample(gains_US, self.deterministic)
+
+
+def collect(runs: Iterable[Json]) -> list[Evidence]:
+    """Read the finished seeds of each run entry; a seed without its files is missing, not an error.
+
+    Raises:
+        InputError: a rank file lacks columns, or runs on one dataset do not rank for the same users and positions.
+    """
+    found = [_read(run) for run in runs]
+    for dataset in dict.fromkeys(evidence.run["dataset"] for evidence in found):
+        _same_users([evidence for evidence in found if evidence.run["dataset"] == dataset])
+    return found
+
+
+def seed_folder(run: Json, seed: int) -> Path:
+    """The folder of one run."""
+    return Path(run["folder"]) / f"seed-{seed}"
+
+
+def _read(run: Json) -> Evidence:
+    seeds = [seed for seed in run["seeds"] if all(path.is_file() for path in _files(run, seed))]
+    tables = [_read_ranks(_files(run, seed)[0]) for seed in seeds]
+    return Evidence(run, seeds, [read_json(_files(run, seed)[1]) for seed in seeds], tables)
+
+
+def _files(run: Json, seed: int) -> tuple[Path, Path]:
+    folder = seed_folder(run, seed)
+    return folder / "ranks.parquet", folder / "metrics.json"
+
+
+def _read_ranks(path: Path) -> pa.Table:
+    table = pq.read_table(path)
+    lacking = [name for name in SCHEMA.names if name not in table.column_names]
+    if lacking:
+        raise InputError(f"{path}: no column '{lacking[0]}', expected {', '.join(SCHEMA.names)}")
+    return table
+
+
+def _same_users(evidence: list[Evidence]) -> None:
+    keys = ["split", "user", "position"]
+    reference: tuple[Path, pa.Table] | None = None
+    for path, table in _rank_files(evidence):
+        rows = table.select(keys)
+        if reference is None:
+            reference = path, rows
+        elif not rows.equals(reference[1]):
+            raise InputError(f"{path}: users and positions differ from those of {reference[0]}, expected the same rows")
+
+
+def _rank_files(evidence: list[Evidence]) -> Iterator[tuple[Path, pa.Table]]:
+    for one in evidence:
+        for seed, table in zip(one.seeds, one.ranks, strict=True):
+            yield seed_folder(one.run, seed) / "ranks.parquet", table

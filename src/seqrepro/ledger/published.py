@@ -1,0 +1,164 @@
+"""Published numbers, and whether one of ours may be held against them.
+
+A published number is a row of `registry/papers/<paper>/published.csv`. It stands beside ours when dataset family,
+model and metric match; it is comparable only when protocol and dataset variant agree as well, and else we say why not.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqrepro.errors import InputError
+from seqrepro.files import Json
+from seqrepro.ledger.evidence import Row
+from seqrepro.ledger.statistics import Estimate
+
+COLUMNS = (
+    *("paper", "table", "dataset", "variant", "model", "metric"),
+    *("value", "reported_by", "source", "source_class", "protocol", "note"),
+)
+LEVEL_MARGIN = 0.05  # relative; DESIGN contract "Level": the interval inside +-5 % of the published value
+SYNONYMS = {"hr": "hit_rate", "hit": "hit_rate", "recall": "hit_rate", "hitrate": "hit_rate"}  # one target a user
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a protocol's text says; None where it says nothing."""
+
+    leave_one_out: bool | None
+    full_ranking: bool | None
+    masked: bool | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number."""
+
+    row: dict[str, str]
+    metric: str
+    value: float
+    protocol: Protocol
+
+    @property
+    def masking(self) -> str:
+        """Which of our two numbers stands beside it: the masked one unless theirs says unmasked."""
+        return "unmasked" if self.protocol.masked is False else "masked"
+
+
+def read_published(paths: list[Path]) -> list[Published]:
+    """All rows of the files.
+
+    Raises:
+        InputError: other columns than expected, or a value that is not a number (for a metric: between 0 and 1).
+    """
+    return [published for path in paths for published in _read(path)]
+
+
+def read_protocol(text: str) -> Protocol:
+    """Read a protocol's description, e.g. 'leave-one-out, full ranking, history masked'."""
+    return Protocol(
+        _says(text, r"leave[-_ ]one[-_ ]out|\bLOO\b", r"temporal split|ratio split|leave[-_ ]two[-_ ]out"),
+        _says(text, r"full[-_ ](ranking|catalogue|softmax ranking)|all items", r"sampled|negatives|candidates"),
+        _says(text, r"\bmask(ed|ing)\b", r"\bunmasked\b|not masked|without masking|no (history )?masking|un-masked"),
+    )
+
+
+def obstacles(published: Published, ours: Protocol, dataset: Json) -> list[str]:
+    """Why a published number and ours are not comparable; empty if they are.
+
+    Args:
+        published: the published number.
+        ours: our protocol (its masking is that of the number we put beside it).
+        dataset: our dataset, with `variant` and, where known, `published_variants`: texts that name the same data.
+    """
+    theirs, found = published.protocol, []
+    if ours.leave_one_out is not True or theirs.leave_one_out is not True:
+        found.append("split not stated" if theirs.leave_one_out is None else "other split")
+    if ours.full_ranking is not True or theirs.full_ranking is not True:
+        found.append("candidates not stated" if theirs.full_ranking is None else "sampled candidates")
+    if theirs.masked is None:
+        found.append("history masking not stated")
+    if not _same_variant(published.row["variant"], dataset):
+        theirs_named = published.row["variant"] or "not stated"
+        found.append(f"variant not known to agree (theirs: {theirs_named}; ours: {dataset['variant']})")
+    return found
+
+
+def within_level(estimate: Estimate, value: float) -> str:
+    """Whether our interval lies within 5 % of a published value: 'yes', 'no' (wholly outside), or 'undecided'.
+
+    An interval from one seed of a random method does not know the spread between seeds: undecided.
+    """
+    low, high = value * (1 - LEVEL_MARGIN), value * (1 + LEVEL_MARGIN)
+    if not estimate.covers_seeds:
+        return "undecided (one seed)"
+    if low <= estimate.low and estimate.high <= high:
+        return "yes"
+    return "no" if estimate.high < low or estimate.low > high else "undecided"
+
+
+def matches(published: Published, run: Json, dataset: Json) -> bool:
+    """Whether a published number is of this model on this dataset family."""
+    names = {name.strip().casefold() for name in run.get("published_as") or []}
+    return published.row["dataset"] == dataset["family"] and published.row["model"].strip().casefold() in names
+
+
+def published_row(published: Published, estimate: Estimate | None, reasons: list[str]) -> Row:
+    """The columns that speak of the published number and of its distance to ours (None: not run)."""
+    row, value = published.row, published.value
+    return {
+        **{key: row[key] for key in ("paper", "table", "reported_by", "source", "source_class", "note")},
+        "published_as": row["model"],
+        "metric": published.metric,
+        "masking": published.masking,
+        "ours": estimate and estimate.value,
+        "low": estimate and estimate.low,
+        "high": estimate and estimate.high,
+        "published": value,
+        "difference": estimate and estimate.value - value,
+        "relative_difference": estimate and value and estimate.value / value - 1,
+        "within_5_percent": within_level(estimate, value) if estimate else None,
+        "variant_theirs": row["variant"],
+        "protocol_theirs": row["protocol"],
+        "comparable": "no" if reasons else "yes",
+        "why_not": "; ".join(reasons) or None,
+    }
+
+
+def _read(path: Path) -> Iterator[Published]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{path}: columns {','.join(reader.fieldnames or ())}, expected {','.join(COLUMNS)}")
+        for number, row in enumerate(reader, start=2):
+            if None in row or None in row.values():
+                raise InputError(f"{path}: line {number}: expected {len(COLUMNS)} fields")
+            metric = _metric(row["metric"])
+            yield Published(row, metric, _value(path, number, metric, row["value"]), read_protocol(row["protocol"]))
+
+
+def _metric(name: str) -> str:
+    gain, separator, cutoff = name.strip().lower().partition("@")
+    return SYNONYMS.get(gain, gain) + separator + cutoff
+
+
+def _value(path: Path, number: int, metric: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{path}: line {number}: value '{text}', expected a number") from None
+    if re.fullmatch(r"(hit_rate|ndcg|mrr)@\d+", metric) and not 0 <= value <= 1:
+        raise InputError(f"{path}: line {number}: {metric} is {text}, expected a fraction between 0 and 1")
+    return value
+
+
+def _says(text: str, yes: str, no: str) -> bool | None:
+    if re.search(no, text, re.IGNORECASE):
+        return False
+    return True if re.search(yes, text, re.IGNORECASE) else None
+
+
+def _same_variant(theirs: str, dataset: Json) -> bool:
+    return any(name.casefold() in theirs.casefold() for name in dataset.get("published_variants") or [])

@@ -1,0 +1,82 @@
+"""Building blocks of the networks.
+
+Shapes: B rows, L length, D width, H heads, I inner width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+INITIAL_DEVIATION = 0.02
+NORM_EPSILON = 1e-12
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention in which a position sees itself and what came before.
+
+    softmax(Q K^T / sqrt(D / H)) V by head, linear maps with biases for Q, K, V and the output
+    (Vaswani et al. 2017, section 3.2). With padding on the right no key mask is needed.
+    """
+
+    def __init__(self, width: int, heads: int, attention_dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_dropout = attention_dropout
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]."""
+        by_head = self.query_key_value(inputs).unflatten(-1, (3, self.heads, -1))
+        query, key, value = by_head.permute(2, 0, 3, 1, 4)  # each [B, H, L, D/H]
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        outputs: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return outputs
+
+
+class FeedForward(nn.Module):
+    """W2 gelu(W1 x + b1) + b2 with the exact GELU, D -> I -> D."""
+
+    def __init__(self, width: int, inner_width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, inner_width)
+        self.output = nn.Linear(inner_width, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]."""
+        outputs: Tensor = self.output(F.gelu(self.inner(inputs)))
+        return outputs
+
+
+class PostNormBlock(nn.Module):
+    """X <- LN(X + drop(mixer(X))); X <- LN(X + drop(feed_forward(X)))."""
+
+    def __init__(self, mixer: nn.Module, width: int, inner_width: int, dropout: float) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.mixer_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.feed_forward = FeedForward(width, inner_width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]."""
+        mixed = self.mixer_norm(inputs + self.dropout(self.mixer(inputs)))
+        outputs: Tensor = self.feed_forward_norm(mixed + self.dropout(self.feed_forward(mixed)))
+        return outputs
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, generator: torch.Generator) -> None:
+    """Draw linear and embedding weights from N(0, 0.02^2); biases 0; norms 1 and 0; padding rows 0.
+
+    The draws come in the order of the modules and from the generator alone.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            module.weight.normal_(0.0, INITIAL_DEVIATION, generator=generator)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            module.bias.zero_()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            module.weight[module.padding_idx].zero_()

@@ -1,0 +1,60 @@
+"""SASRec: self-attentive sequential recommendation (Kang & McAuley 2018), in the widespread post-norm form.
+
+    X^0 = drop(LN(E[s] + P[0..L-1]))
+    X^l = block(X^{l-1}): X <- LN(X + drop(MHA(X))); X <- LN(X + drop(W2 gelu(W1 X)))      causal, with biases
+    score(j | s_1..s_t) = <X^n_t, E_j>                                                     tied item embeddings
+
+It is the form of the S3-Rec and RecBole implementations, not that of the paper: norms after the residual sums
+(epsilon 1e-12), attention with an output map, an inner width of 4 D with exact GELU, no scaling of the embeddings, no
+final norm, N(0, 0.02^2) for linear and embedding weights. As in RecBole, histories are padded on the right and
+positions are counted from the oldest item shown. The padding row of E is never scored, attended or trained; it is 0.
+
+Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984.
+
+Shapes: B rows, L length, D width, V items, I inner width, n layers.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.models.interfaces import SequentialModel
+from seqrepro.models.layers import NORM_EPSILON, CausalSelfAttention, PostNormBlock, initialise
+
+
+class SASRec(SequentialModel):
+    """Causal Transformer over item embeddings with learned positions."""
+
+    def __init__(self, parameters: SASRecParameters, n_items: int) -> None:
+        super().__init__()
+        p = parameters
+        self.max_length = p.max_length
+        self.items = nn.Embedding(n_items + 1, p.width, padding_idx=0)
+        self.positions = nn.Embedding(p.max_length, p.width)
+        self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(p.dropout)
+        self.blocks = nn.ModuleList(
+            PostNormBlock(CausalSelfAttention(p.width, p.heads, p.attention_dropout), p.width, p.inner_width, p.dropout)
+            for _ in range(p.layers)
+        )
+
+    def hidden(self, padded_BL: Tensor) -> Tensor:
+        """Representations [B, L, D] of right-padded item ids [B, L], L at most `max_length`."""
+        embedded = self.items(padded_BL) + self.positions.weight[: padded_BL.shape[1]]
+        states: Tensor = self.dropout(self.norm(embedded))
+        for block in self.blocks:
+            states = block(states)
+        return states
+
+    def item_table(self) -> Tensor:
+        """Item embeddings [V+1, D]; row 0 is padding."""
+        return self.items.weight
+
+
+def build(parameters: dict[str, Any], n_items: int, generator: torch.Generator) -> SASRec:
+    """SASRec for a catalogue of `n_items`, initialised from the generator alone."""
+    model = SASRec(SASRecParameters.model_validate(parameters), n_items)
+    initialise(model, generator)
+    return model

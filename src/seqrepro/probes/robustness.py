@@ -1,0 +1,165 @@
+"""Robustness: how much the test metrics of a trained model change when the histories that it sees are perturbed.
+
+Perturbations, each with its own seeded generator:
+- drop_last (count): the newest `count` items are missing; the oldest item always stays.
+- shuffle: the items come in random order.
+- insert_random (ratio): ceil(ratio * length) random items stand at random places; never the target.
+
+The candidates stay those of the run: the items of the true history are excluded, inserted ones are not.
+
+Shapes: U users, N interactions.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.errors import InputError
+from seqrepro.evaluation.metrics import NAMES, all_means
+from seqrepro.evaluation.ranking import Scorer, rank_all
+from seqrepro.evaluation.ranks import rank_table, ranks_of
+from seqrepro.files import write_parquet
+from seqrepro.models.interfaces import restore
+from seqrepro.request import Request
+from seqrepro.training import machine
+from seqrepro.training.inputs import read_split
+from seqrepro.training.randomness import generator_for
+
+Parameters = dict[str, Any]
+UNPERTURBED = "none"
+SCHEMA = pa.schema(
+    [("perturbation", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("relative_change", pa.float64())]
+)
+
+
+def run(request: Request) -> list[Path]:
+    """Rank the perturbed test histories of a run.
+
+    Parameters of the request: dataset, seed, config (of the run), perturbations. Inputs: sequences.parquet,
+    statistics.json, model.safetensors, ranks.parquet. Writes `ranks-<perturbation>.parquet` for each perturbation and
+    `robustness.parquet`: metrics (masked, pessimistic) with their change relative to the unperturbed run, null where
+    that is 0.
+
+    Raises:
+        InputError: an unknown perturbation.
+    """
+    config = request.parameters["config"]
+    machine.prepare(config["training"] | {"device": "cpu"})
+    split = read_split(request)
+    histories, targets = split.histories["test"], split.targets["test"]
+    model = restore(config, histories.n_items, Path(request.inputs[2]))
+    likelihood = config["training"]["kind"] == "gradient"
+    tables = {}
+    for perturbation in request.parameters["perturbations"]:
+        generator = generator_for(request.parameters["seed"], f"robustness:{label(perturbation)}")
+        shown = perturb(histories, targets, perturbation, generator)
+        tables[label(perturbation)] = _ranks(model, shown, histories, targets, likelihood)
+    return _write(request.output, _test_ranks(Path(request.inputs[3])), tables, histories.n_items)
+
+
+def label(perturbation: Parameters) -> str:
+    """A name for files and tables: the kind and its strength, such as 'drop_last-1'."""
+    return "-".join(str(value) for value in (perturbation["kind"], *_strength(perturbation)))
+
+
+def perturb(histories: Sequences, targets: Tensor, perturbation: Parameters, generator: torch.Generator) -> Sequences:
+    """The histories as the perturbation leaves them; timestamps are lost. `targets` [U] are never inserted.
+
+    Raises:
+        InputError: an unknown kind, or a missing or impossible strength.
+    """
+    kind = perturbation["kind"]
+    if kind not in PERTURBATIONS:
+        raise InputError(f"perturbations: found kind '{kind}', expected one of {', '.join(PERTURBATIONS)}")
+    return PERTURBATIONS[kind](histories, targets, perturbation, generator)
+
+
+def _drop_last(histories: Sequences, _: Tensor, perturbation: Parameters, __: torch.Generator) -> Sequences:
+    count = perturbation.get("count", 0)
+    if not isinstance(count, int) or count < 1:
+        raise InputError(f"perturbations: drop_last has count {count!r}, expected a whole number of at least 1")
+    return _without_timestamps(histories.head((histories.lengths - count).clamp(min=1)))
+
+
+def _shuffle(histories: Sequences, _: Tensor, __: Parameters, generator: torch.Generator) -> Sequences:
+    keys = torch.rand(len(histories.values), generator=generator)
+    return _ordered(histories, histories.rows, histories.values, keys)
+
+
+def _insert_random(
+    histories: Sequences, targets: Tensor, perturbation: Parameters, generator: torch.Generator
+) -> Sequences:
+    ratio = perturbation.get("ratio", 0)
+    if not isinstance(ratio, int | float) or not ratio > 0:
+        raise InputError(f"perturbations: insert_random has ratio {ratio!r}, expected a number above 0")
+    rows = torch.repeat_interleave(torch.arange(len(histories)), (histories.lengths * ratio).ceil().long())
+    inserted = torch.randint(1, histories.n_items, rows.shape, generator=generator)
+    inserted += inserted >= targets[rows]
+    places = torch.rand(rows.shape, generator=generator) * (histories.lengths[rows] + 1) - 1
+    positions = torch.arange(len(histories.values)) - histories.offsets[histories.rows]
+    keys = torch.cat([positions.float(), places])
+    values = torch.cat([histories.values, inserted])
+    return _ordered(histories, torch.cat([histories.rows, rows]), values, keys)
+
+
+PERTURBATIONS: dict[str, Callable[[Sequences, Tensor, Parameters, torch.Generator], Sequences]] = {
+    "drop_last": _drop_last,
+    "shuffle": _shuffle,
+    "insert_random": _insert_random,
+}
+
+
+def _ordered(histories: Sequences, rows: Tensor, values: Tensor, keys: Tensor) -> Sequences:
+    order = torch.argsort(keys, stable=True)
+    order = order[torch.argsort(rows[order], stable=True)]
+    offsets = offsets_of(torch.bincount(rows, minlength=len(histories)))
+    return Sequences(histories.users, values[order], offsets, None, histories.n_items)
+
+
+def _without_timestamps(sequences: Sequences) -> Sequences:
+    return Sequences(sequences.users, sequences.values, sequences.offsets, None, sequences.n_items)
+
+
+def _strength(perturbation: Parameters) -> list[Any]:
+    return [value for name, value in sorted(perturbation.items()) if name != "kind"]
+
+
+def _ranks(model: Scorer, shown: Sequences, histories: Sequences, targets: Tensor, likelihood: bool) -> pa.Table:
+    ranks = rank_all(model, shown, targets, likelihood=likelihood, masked=histories)
+    return rank_table("test", histories, ranks)
+
+
+def _test_ranks(path: Path) -> pa.Table:
+    table = pq.read_table(path)
+    return table.filter(pc.equal(table["split"], "test"))
+
+
+def _write(folder: Path, unperturbed: pa.Table, tables: dict[str, pa.Table], n_items: int) -> list[Path]:
+    paths = []
+    for name, table in tables.items():
+        paths.append(folder / f"ranks-{name}.parquet")
+        write_parquet(paths[-1], table)
+    paths.append(folder / "robustness.parquet")
+    write_parquet(paths[-1], _summary({UNPERTURBED: unperturbed} | tables, n_items))
+    return paths
+
+
+def _summary(tables: dict[str, pa.Table], n_items: int) -> pa.Table:
+    values = {name: all_means(ranks_of(table), n_items) for name, table in tables.items()}
+    reference = values[UNPERTURBED]
+    rows = [
+        (name, metric, means[metric], means[metric] / reference[metric] - 1 if reference[metric] else None)
+        for name, means in values.items()
+        for metric in NAMES
+    ]
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )

@@ -1,0 +1,122 @@
+"""How figures look and how they are stored: SVG, PNG, and beside them the Parquet and CSV they were made from."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqrepro.files import atomic, write_text
+from seqrepro.ledger.evidence import Row
+from seqrepro.ledger.tables import write_table
+
+INK, SOFT, RULE, PAPER = "#1c2733", "#5b6875", "#d5dbe1", "#ffffff"
+SERIES = ("#1f5fa8", "#c2490a", "#00795f", "#a03a7c", "#806000", "#4c5a9e")  # differ in lightness; read by all
+MARKERS = ("o", "s", "D", "^", "v", "P")
+OTHERS = "#8a949e"
+VARIABLES = {
+    **{INK: "--ink", SOFT: "--soft", RULE: "--rule", PAPER: "--paper", OTHERS: "--others"},
+    **{color: f"--series-{number}" for number, color in enumerate(SERIES, start=1)},
+}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "seqrepro",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 12,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "figure.constrained_layout.use": True,
+}
+WIDTH = 4.7  # inches
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A stored figure, ready to stand in a page."""
+
+    name: str
+    alt: str
+    caption: str
+    svg: str
+    files: list[Path]
+
+
+def draw(
+    stem: Path, rows: list[Row], schema: pa.Schema, paint: Callable[[Axes], None], height: float, **words: str
+) -> Drawn:
+    """Draw one panel and store it with its data.
+
+    Args:
+        stem: path without suffix.
+        rows: what the figure shows; also what stands beside it.
+        schema: of the rows.
+        paint: draws into the axes.
+        height: in inches.
+        words: `alt` and `caption`.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height))
+        paint(figure.add_subplot())
+        buffer = StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        with atomic(_suffixed(stem, "png")) as partial:
+            figure.savefig(partial, format="png", dpi=160, metadata={"Software": None})
+    write_text(_suffixed(stem, "svg"), buffer.getvalue())
+    data = write_table(stem, rows, schema)
+    files = [_suffixed(stem, "svg"), _suffixed(stem, "png"), *data]
+    return Drawn(stem.name, words["alt"], words["caption"], inline(buffer.getvalue(), stem.name, words["alt"]), files)
+
+
+def inline(svg: str, name: str, alt: str) -> str:
+    """An SVG file as an element of a page: own ids, colours from the page's variables, size from its container."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", body)
+    for color, variable in VARIABLES.items():
+        body = re.sub(color, f"var({variable})", body, flags=re.IGNORECASE)
+    body = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", body, count=1)
+    body = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", body, count=1)
+    label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
+
+
+def spread(positions: list[float], gap: float) -> list[float]:
+    """Positions moved apart until neighbours are at least `gap` away, in the same order, around their old places."""
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    placed = [positions[index] for index in order]
+    for _ in range(200):
+        for lower in range(len(placed) - 1):
+            lack = gap - (placed[lower + 1] - placed[lower])
+            if lack > 1e-9:
+                placed[lower] -= lack / 2
+                placed[lower + 1] += lack / 2
+    result = [0.0] * len(positions)
+    for index, position in zip(order, placed, strict=True):
+        result[index] = position
+    return result
+
+
+def _suffixed(stem: Path, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}.{suffix}")

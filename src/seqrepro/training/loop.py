@@ -1,0 +1,201 @@
+"""Training by gradient descent: shuffled epochs, validation after each, early stopping, resumable at any batch.
+
+Shapes: B rows of a batch, U users.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from seqrepro.data.sequences import Sequences
+from seqrepro.data.splits import SPLITS, Split
+from seqrepro.errors import CheckFailed, InputError
+from seqrepro.evaluation.metrics import mean
+from seqrepro.evaluation.ranking import Ranks, rank_all
+from seqrepro.models.interfaces import SequentialModel, build_sequential
+from seqrepro.training.checkpoint import CheckpointStore
+from seqrepro.training.outcome import Outcome, epoch_line, rank_split
+from seqrepro.training.progress import Line
+from seqrepro.training.randomness import Randomness
+from seqrepro.training.views import trainable_rows
+
+CHECKPOINT_SECONDS = 60.0
+OnEpoch = Callable[[list[Line]], None]
+
+
+class Objective(Protocol):
+    """What a model is trained to make small."""
+
+    def loss(self, model: SequentialModel, batch: Sequences, randomness: Randomness) -> Tensor:
+        """A scalar from the training rows of a batch."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands: numbers only, so that a checkpoint can hold it."""
+
+    step: int = 0  # optimizer steps taken
+    position: int = 0  # rows of the current epoch's permutation already used
+    losses: list[float] = field(default_factory=list)  # of the current epoch's batches
+    seconds: float = 0.0  # spent in the current epoch
+    log: list[Line] = field(default_factory=list)  # one line a finished epoch
+    best_value: float = -math.inf
+    best_epoch: int = 0
+
+
+class Trainer:
+    """Trains one model; `fit` goes on from the newest checkpoint, if there is one."""
+
+    def __init__(
+        self, config: dict[str, Any], split: Split, seed: int, device: torch.device, store: CheckpointStore
+    ) -> None:
+        recipe = config["training"]
+        self.budget = recipe["budget"]
+        self.randomness = Randomness(seed)
+        self.split = _on_device(split, device)
+        self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
+        self.objective = cast(Objective, _build("objectives", recipe["objective"]))
+        self.optimizer = cast(torch.optim.Optimizer, _build("optimizers", recipe["optimizer"], self.model.parameters()))
+        self.store = store
+        self.rows = trainable_rows(split.train)
+        self.permutation = self.rows
+        self.progress = Progress()
+        self.best_weights = self._weights()
+        self._check_rows()
+
+    def fit(self, on_epoch: OnEpoch) -> None:
+        """Train until the patience or the budget is spent; the model then has its best weights."""
+        saved = self.store.load()
+        if saved is not None:
+            self._load_state(saved)
+        while not self.stopped:
+            self._epoch()
+            on_epoch(self.progress.log)
+            self._save()
+        self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+
+    @property
+    def stopped(self) -> str:
+        """Why the training is over: 'patience', 'budget', or '' when it is not."""
+        epoch = len(self.progress.log)
+        if epoch - self.progress.best_epoch >= self.budget["patience"]:
+            return "patience"
+        return "budget" if epoch >= self.budget["epochs"] else ""
+
+    def _epoch(self) -> None:
+        progress, started = self.progress, time.monotonic() - self.progress.seconds
+        if progress.position == 0:
+            order = torch.randperm(len(self.rows), generator=self.randomness.shuffle)
+            self.permutation = self.rows[order.to(self.rows.device)]
+        saved = time.monotonic()
+        self.model.train()
+        while progress.position < len(self.permutation):
+            self._step()
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                progress.seconds = time.monotonic() - started
+                self._save()
+                saved = time.monotonic()
+        self._finish_epoch(self._validate(), started)
+
+    def _step(self) -> None:
+        progress = self.progress
+        rows = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
+        batch = self.split.train.select(rows)
+
+        def closure() -> float:
+            self.optimizer.zero_grad()
+            loss = self.objective.loss(self.model, batch, self.randomness)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return float(loss.detach())
+
+        loss = self.optimizer.step(closure)
+        progress.step += 1
+        progress.position += len(rows)
+        progress.losses.append(loss)
+        if not math.isfinite(loss):
+            epoch = len(progress.log) + 1
+            raise CheckFailed(f"training: the loss is {loss} in epoch {epoch}, step {progress.step}; expected a number")
+
+    def _validate(self) -> Ranks:
+        self.model.eval()
+        histories, targets = self.split.histories["validation"], self.split.targets["validation"]
+        return rank_all(self.model, histories, targets, likelihood=False)
+
+    def _finish_epoch(self, validation: Ranks, started: float) -> None:
+        progress, epoch, n_items = self.progress, len(self.progress.log) + 1, self.split.train.n_items
+        value = mean(self.budget["monitor"], validation.masked_worst, n_items)
+        if value > progress.best_value:
+            progress.best_value, progress.best_epoch = value, epoch
+            self.best_weights = self._weights()
+        train_loss = math.fsum(progress.losses) / len(progress.losses)
+        progress.log.append(epoch_line(epoch, train_loss, validation, n_items, time.monotonic() - started))
+        progress.position, progress.losses, progress.seconds = 0, [], 0.0
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "randomness": self.randomness.state(),
+            "permutation": self.permutation,
+            "progress": asdict(self.progress),
+        }
+        self.store.save(self.progress.step, state)
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.best_weights = state["best_weights"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.randomness.load(state["randomness"])
+        self.permutation = state["permutation"]
+        self.progress = Progress(**state["progress"])
+
+    def _check_rows(self) -> None:
+        if not len(self.rows) or not len(self.split.histories["validation"]):
+            raise InputError("training: no user has 4 interactions; expected some to train on and to validate with")
+
+
+def fit_gradient(
+    config: dict[str, Any],
+    split: Split,
+    seed: int,
+    device: torch.device,
+    store: CheckpointStore,
+    on_epoch: OnEpoch,
+) -> Outcome:
+    """Train the configured model and rank both splits with its best weights."""
+    trainer = Trainer(config, split, seed, device, store)
+    trainer.fit(on_epoch)
+    started = time.monotonic()
+    ranks = {name: rank_split(trainer.model, trainer.split, name, likelihood=True) for name in SPLITS}
+    return Outcome(
+        weights=trainer.model.state_dict(),
+        n_parameters=sum(weight.numel() for weight in trainer.model.parameters()),
+        ranks=ranks,
+        log=trainer.progress.log,
+        best_epoch=trainer.progress.best_epoch,
+        stopped=trainer.stopped,
+        ranking_seconds=time.monotonic() - started,
+    )
+
+
+def _build(kind: str, parameters: dict[str, Any], *arguments: Any) -> Any:
+    return import_module(f"seqrepro.training.{kind}.{parameters['name']}").build(parameters, *arguments)
+
+
+def _on_device(split: Split, device: torch.device) -> Split:
+    return Split(
+        train=split.train.to(device),
+        histories={name: histories.to(device) for name, histories in split.histories.items()},
+        targets={name: targets.to(device) for name, targets in split.targets.items()},
+    )

@@ -1,0 +1,32 @@
+"""Softmax cross-entropy over the full catalogue, at every position.
+
+loss = (1 / T) sum over the T targets of the batch of -log softmax(E_{1..V} h_t)[target_t]
+
+Every target has the same weight, whatever the length of its row. Padding is no class and is never scored.
+
+Shapes: T targets of the batch, D width, V items.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from seqrepro.data.sequences import Sequences
+from seqrepro.models.interfaces import SequentialModel
+from seqrepro.training.randomness import Randomness
+from seqrepro.training.softmax import mean_cross_entropy
+from seqrepro.training.views import all_positions
+
+
+class CrossEntropy:
+    """The objective; it draws no random numbers and has no parameters."""
+
+    def loss(self, model: SequentialModel, batch: Sequences, randomness: Randomness) -> Tensor:
+        """Mean negative log-likelihood of all targets of the training rows in the batch."""
+        hidden, targets = all_positions(model, batch)
+        return mean_cross_entropy(hidden, model.item_table(), targets)
+
+
+def build(parameters: dict[str, Any]) -> CrossEntropy:
+    """The objective named `cross_entropy`."""
+    return CrossEntropy()

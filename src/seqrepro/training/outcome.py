@@ -1,0 +1,99 @@
+"""What a training hands over, and the run folder that is written from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seqrepro.data.splits import SPLITS, Split
+from seqrepro.evaluation.metrics import NAMES, all_means
+from seqrepro.evaluation.ranking import Ranks, Scorer, rank_all
+from seqrepro.evaluation.ranks import rank_table, summarise
+from seqrepro.files import atomic, write_json, write_parquet, write_text
+from seqrepro.training.progress import Line, as_json_line
+
+HISTORY_SCHEMA = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        ("train_loss", pa.float64()),
+        *((f"validation_{name}", pa.float64()) for name in NAMES),
+        ("is_best", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model with its ranks."""
+
+    weights: dict[str, Tensor]  # what `model.safetensors` holds
+    n_parameters: int  # number of trained values
+    ranks: dict[str, pa.Table]  # rank table of each split
+    log: list[Line]  # one line an epoch: epoch, train_loss, validation metrics, seconds
+    best_epoch: int
+    stopped: str  # patience, budget or closed_form
+    ranking_seconds: float
+
+
+def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> pa.Table:
+    """The rank table of one evaluation split."""
+    histories, targets = split.histories[name], split.targets[name]
+    return rank_table(name, histories, rank_all(model, histories, targets, likelihood=likelihood))
+
+
+def epoch_line(epoch: int, train_loss: float | None, validation: Ranks, n_items: int, seconds: float) -> Line:
+    """The log line of an epoch; its metrics are masked and pessimistic."""
+    metrics = all_means(validation.masked_worst, n_items)
+    named = {f"validation_{name}": value for name, value in metrics.items()}
+    return {"epoch": epoch, "train_loss": train_loss, **named, "seconds": round(seconds, 3)}
+
+
+def write_log(folder: Path, lines: list[Line]) -> Path:
+    """Write `log.jsonl`, whole, with one line an epoch."""
+    path = folder / "log.jsonl"
+    write_text(path, "".join(map(as_json_line, lines)))
+    return path
+
+
+def write_run(folder: Path, outcome: Outcome, n_items: int, machine: dict[str, Any]) -> list[Path]:
+    """Write the run folder and return the files; `machine` names the device and the number of threads."""
+    paths = [folder / name for name in ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")]
+    with atomic(paths[0]) as partial:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in outcome.weights.items()}, partial)
+    write_parquet(paths[1], _history(outcome))
+    write_parquet(paths[2], pa.concat_tables(outcome.ranks[name] for name in SPLITS))
+    write_json(paths[3], _metrics(outcome, n_items))
+    timing = folder / "timing.json"
+    write_json(timing, _timing(outcome) | machine)
+    return [*paths, timing, write_log(folder, outcome.log)]
+
+
+def _history(outcome: Outcome) -> pa.Table:
+    rows = [line | {"is_best": line["epoch"] == outcome.best_epoch} for line in outcome.log]
+    return pa.Table.from_pylist(rows, schema=HISTORY_SCHEMA)
+
+
+def _metrics(outcome: Outcome, n_items: int) -> dict[str, Any]:
+    in_history = {name: sum(table["target_in_history"].to_pylist()) for name, table in outcome.ranks.items()}
+    return {
+        "n_users": len(outcome.ranks["test"]),
+        "n_items": n_items,
+        "parameters": outcome.n_parameters,
+        "targets_in_history": in_history,
+        "best_epoch": outcome.best_epoch,
+        "epochs": outcome.log[-1]["epoch"],
+        "stopped": outcome.stopped,
+        "metrics": {name: summarise(table, n_items) for name, table in outcome.ranks.items()},
+    }
+
+
+def _timing(outcome: Outcome) -> dict[str, Any]:
+    seconds = [line["seconds"] for line in outcome.log]
+    return {
+        "seconds_total": round(sum(seconds) + outcome.ranking_seconds, 3),
+        "seconds_per_epoch": seconds,
+        "seconds_ranking": round(outcome.ranking_seconds, 3),
+    }

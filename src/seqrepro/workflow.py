@@ -1,0 +1,110 @@
+"""What the Snakefile asks of the plan: target files, and the resources of a job."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrepro.config.load import load_parameters
+from seqrepro.config.parameters import Parameters
+from seqrepro.config.requests import PREPARED, SuitePlan, plan_requests, write_requests
+from seqrepro.data.registry import MIRROR_VARIABLE, load_registry
+from seqrepro.errors import SeqReproError
+from seqrepro.provenance.manifest import manifest_path
+from seqrepro.provenance.sidecar import path_of
+from seqrepro.request import Request
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A suite's plan in the words of rules."""
+
+    parameters: Parameters
+    plan: SuitePlan
+
+    @property
+    def suite(self) -> str:
+        """The suite's name."""
+        return self.plan.suite
+
+    @property
+    def report(self) -> str:
+        """The HTML page."""
+        return f"results/{self.suite}/report/index.html"
+
+    @property
+    def receipt(self) -> str:
+        """What tracking leaves."""
+        return f"results/{self.suite}/tracking.json"
+
+    @property
+    def audit(self) -> str:
+        """What the audit leaves."""
+        return f"results/{self.suite}/audit.csv"
+
+    @property
+    def manifest(self) -> str:
+        """Where the suite's sidecars are listed."""
+        return manifest_path(self.suite, self.parameters.suites[self.suite].versioned).as_posix()
+
+    @property
+    def extras(self) -> list[Path]:
+        """Files of a finished suite that no sidecar lists."""
+        return [Path(name) for name in (self.manifest, self.audit, self.receipt)]
+
+    @property
+    def sidecars(self) -> list[str]:
+        """The sidecars of all jobs of the suite."""
+        return sorted({path_of(request).as_posix() for request in self.plan.requests.values()})
+
+    def prepared(self, wildcards: Any) -> list[str]:
+        """Files of a prepared dataset."""
+        return [f"data/prepared/{wildcards.dataset}/{name}" for name in PREPARED]
+
+    def raw(self, wildcards: Any) -> list[str]:
+        """The checksum file of a dataset's downloads; empty for a generated dataset."""
+        inputs = self.request("prepare", f"{wildcards.dataset}.json").inputs
+        return sorted({f"{Path(name).parent}/SHA256SUMS" for name in inputs})
+
+    def compared(self) -> list[str]:
+        """What the tables are made from: accuracy files of all runs, and published numbers."""
+        return self.request("compare", f"{self.suite}.json").inputs
+
+    def probe_files(self) -> list[str]:
+        """The results of all probes of the suite."""
+        return [f"{request.folder}/robustness.parquet" for request in self.plan.of("probe").values()]
+
+    def refits(self) -> list[str]:
+        """The refitted laws, if the suite asks for them."""
+        return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
+
+    def train_resources(self, wildcards: Any) -> dict[str, Any]:
+        """Threads, and GPUs where the recipe asks for one."""
+        name = f"{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json"
+        training = self.request("train", name).parameters["config"]["training"]
+        return {"threads": training["threads"], "gpu": int(training.get("device") == "cuda")}
+
+    def request(self, step: str, name: str) -> Request:
+        """One request of the plan. Raises InputError if the plan has no such job."""
+        return self.plan.requests[Path("results/plan") / step / name]
+
+
+def announce_mirror(parameters: Parameters) -> None:
+    """Hand the mirror on to the jobs. It is a fact about this machine, so no request and no sidecar holds it."""
+    if parameters.mirror:
+        os.environ.setdefault(MIRROR_VARIABLE, parameters.mirror)
+
+
+def load_workflow(config: dict[str, Any]) -> Workflow:
+    """Read params.yaml under Snakemake's `--config`, and bring the requests up to date.
+
+    A fault in the parameters ends the program with its one line: Snakemake would print a traceback.
+    """
+    try:
+        parameters = load_parameters(overrides=config)
+        announce_mirror(parameters)
+        plan = plan_requests(parameters, parameters.suite, load_registry())
+        write_requests(plan)
+    except SeqReproError as error:
+        raise SystemExit(f"{error}") from None
+    return Workflow(parameters, plan)

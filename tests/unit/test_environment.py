@@ -1,0 +1,45 @@
+"""The three lists of versions agree: requirements.in, requirements.lock, environment.yml; and so does this machine."""
+
+import importlib.metadata
+import re
+import runpy
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text()
+tool = runpy.run_path(str(ROOT / "tools/lock.py"))
+
+
+def test_environment_is_what_the_lock_says():
+    assert (ROOT / "environment.yml").read_text() == tool["environment"](LOCK)
+
+
+def test_environment_installs_the_lock_and_torch_by_pip():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert {"python=3.11", "make", "pip"} <= {item for item in dependencies if isinstance(item, str)}
+    installed = next(item for item in dependencies if isinstance(item, dict))["pip"]
+    assert [pin for pin in installed if not pin.startswith("torch==")] == tool["pins"](LOCK)
+    assert sum(pin.startswith("torch==") for pin in installed) == 1
+
+
+def test_makefile_and_environment_name_one_torch():
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^TORCH \?= (\S+)$", makefile, re.MULTILINE).group(1) == tool["TORCH"]
+
+
+def test_every_requirement_is_locked_with_hashes():
+    wanted = [line for line in (ROOT / "requirements.in").read_text().splitlines() if line and line[0] != "#"]
+    locked = {pin.split("==")[0].split("[")[0] for pin in tool["pins"](LOCK)}
+    assert set(wanted) <= locked
+    assert LOCK.count("--hash=sha256:") >= len(locked)
+    assert "torch" not in locked
+    assert "://" not in LOCK
+
+
+def test_this_machine_has_the_locked_versions():
+    for pin in tool["pins"](LOCK):
+        name, version = pin.split(" ;")[0].split("==")
+        if ";" not in pin:
+            assert importlib.metadata.version(name.split("[")[0]) == version

@@ -1,0 +1,46 @@
+rule compare:
+    input:
+        request="results/plan/compare/{suite}.json",
+        ranks=PLAN.compared(),
+    output:
+        report(
+            "results/{suite}/tables/metrics.csv",
+            caption="../report/metrics.rst",
+            category="Tables",
+        ),
+        report(
+            "results/{suite}/tables/published.csv",
+            caption="../report/published.rst",
+            category="Tables",
+        ),
+        multiext("results/{suite}/tables/metrics", ".parquet", ".md", ".tex"),
+        multiext("results/{suite}/tables/published", ".parquet", ".md"),
+        multiext("results/{suite}/tables/comparisons", ".parquet", ".csv", ".md"),
+        multiext("results/{suite}/tables/runs", ".parquet", ".csv"),
+        "results/{suite}/tables/metrics.json",
+        "results/{suite}/tables/provenance.json",
+    log:
+        "logs/compare/{suite}.log",
+    resources:
+        runtime=60,
+        mem_mb=8000,
+    shell:
+        "seqrepro compare {input.request} 2> {log}"
+
+
+rule refit:
+    input:
+        request="results/plan/refit/{suite}.json",
+        points="registry/papers/performance_law/published_points.csv",
+        published="registry/papers/performance_law/published_r2.csv",
+    output:
+        "results/{suite}/laws/r2.parquet",
+        "results/{suite}/laws/r2.csv",
+        "results/{suite}/laws/provenance.json",
+    log:
+        "logs/refit/{suite}.log",
+    resources:
+        runtime=30,
+        mem_mb=2000,
+    shell:
+        "seqrepro refit {input.request} 2> {log}"

@@ -1,0 +1,17 @@
+rule probe:
+    input:
+        request="results/plan/probe/{probe}/{dataset}/{run}/seed-{seed}.json",
+        statistics="data/prepared/{dataset}/statistics.json",
+        sequences=ancient("data/prepared/{dataset}/sequences.parquet"),
+        model="results/runs/{dataset}/{run}/seed-{seed}/model.safetensors",
+        ranks="results/runs/{dataset}/{run}/seed-{seed}/ranks.parquet",
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/robustness.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    log:
+        "logs/probe/{probe}/{dataset}/{run}/seed-{seed}.log",
+    resources:
+        runtime=120,
+        mem_mb=8000,
+    shell:
+        "seqrepro probe {input.request} 2> {log}"
