@@ -143,3 +143,13 @@ def test_the_hash_of_a_file_is_that_of_its_text(tmp_path):
     path = Path(tmp_path / "a")
     path.write_bytes("é".encode())
     assert sha256_file(path) == sha256_text("é")
+
+
+def test_whoever_reads_the_old_file_goes_on_reading_it(tmp_path):
+    """The new file takes over the name in one step; the old one's bytes are never touched."""
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"

@@ -2,12 +2,7 @@
 
 import shutil
 
-AFTER = {"compare quick", "report quick", "track quick", "audit quick"}
-
-
-def concerned(jobs: list[str]) -> set[str]:
-    """Jobs without those that follow from any change."""
-    return {job for job in jobs if job not in AFTER and not job.startswith("manifest")}
+from workspaces import AFTER, concerned
 
 
 def test_a_comment_or_a_docstring_re_runs_nothing(finished):

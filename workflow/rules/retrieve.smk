@@ -6,6 +6,7 @@ rule retrieve:
         "data/raw/{entry}/provenance.json",
     log:
         "logs/retrieve/{entry}.log",
+    localrule: True
     retries: 1
     resources:
         runtime=120,

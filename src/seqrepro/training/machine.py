@@ -20,7 +20,7 @@ def prepare(recipe: dict[str, Any]) -> torch.device:
         raise InputError("training.device: 'cuda' was asked for, and torch finds no GPU; expected one, or 'cpu'")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(recipe["threads"])
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(device)
 
