@@ -55,7 +55,8 @@ audit: environment
 	seqrepro audit
 
 version: environment
-	dvc repro reproduce@$(SUITE)
+	$(SNAKEMAKE) -- results/versions/$(SUITE)/CONTENTS.json
+	dvc commit --force reproduce
 
 test: environment
 	pytest -n 2 -m "not slow and not cluster"

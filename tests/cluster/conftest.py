@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.slurm import throwaway_cluster, why_not
-from workflow.conftest import Workspace, make_workspace
+from workspaces import Workspace, make_workspace
 
 
 @pytest.fixture(scope="session")

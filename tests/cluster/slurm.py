@@ -87,7 +87,7 @@ def why_not() -> str | None:
     if present.exists() and not present.read_text().startswith(MARK):
         return f"{present} belongs to a real cluster"
     if present.exists() and "is UP" in _output("scontrol", "ping"):
-        return "the throwaway cluster of another test run is up"
+        return "the throwaway cluster of another test run is up; if that run is dead, `scontrol shutdown` ends it"
     return None
 
 
@@ -100,7 +100,8 @@ def throwaway_cluster(folder: Path) -> Iterator[None]:
         stack.enter_context(_daemon(folder, "slurmctld", "-D"))
         for node in NODES:
             stack.enter_context(_daemon(folder, "slurmd", "-D", "-N", node, name=f"slurmd.{node}"))
-        _wait(lambda: _output("sinfo", "-h", "-N", "-o", "%N %T").split() == [w for n in NODES for w in (n, "idle")])
+        idle = {f"{node} idle" for node in NODES}
+        _wait(lambda: set(_output("sinfo", "-h", "-N", "-o", "%N %T").splitlines()) == idle)
         stack.callback(_cancel_all)
         yield
 

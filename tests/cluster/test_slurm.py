@@ -51,7 +51,7 @@ def test_a_failing_job_is_tried_twice_and_its_log_is_named_and_shown(submitting)
     assert failed.returncode == 1
     assert "logs/prepare/generated-markov.log" in failed.stderr
     assert "broken on purpose" in failed.stderr
-    assert submitting.read("logs/prepare/generated-markov.log") == b"broken on purpose\n"
+    assert submitting.read("logs/prepare/generated-markov.log") == b"seqrepro prepare: broken on purpose\n"
     assert [(job.rule, job.state) for job in jobs_of(submitting.folder)] == [("prepare", "FAILED")] * 2
 
 

@@ -95,7 +95,7 @@ def test_the_name_is_label_and_hash(runs):
         ("title: EASE", "title: Another title\n    published_as: [EASE-R]"),
         ("      dropout: 0.1\n", "      attention_dropout: 0.5\n      dropout: 0.1\n"),
         ("purpose: the bar", "purpose: another"),
-        ("{split: leave_one_out}", "{split: leave_one_out, candidates: full, mask_history: true}"),
+        ("{split: leave_one_out}", "{split: leave_one_out, candidates: full}"),
         ("mirror: null", "mirror: /somewhere"),
     ],
 )

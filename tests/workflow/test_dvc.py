@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workspaces import Workspace, concerned
 
-STAGE = "reproduce@quick"
+from workspaces import Workspace, concerned, make_workspace
+
+STAGE = "reproduce"
 NOTHING = "Nothing to be done"
 
 
@@ -26,8 +27,6 @@ def put_under_version_control(workspace: Workspace, remote: Path) -> None:
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory) -> Workspace:
     """A repository with one version of suite `quick`, pushed to a local remote."""
-    from workspaces import make_workspace
-
     folder = tmp_path_factory.mktemp("dvc")
     made = make_workspace(folder / "origin")
     put_under_version_control(made, folder / "remote")
@@ -54,8 +53,6 @@ def test_the_tree_is_clean_after_a_version(pushed):
 
 
 def test_dvc_repro_gives_what_snakemake_gives(pushed, tmp_path):
-    from workspaces import make_workspace
-
     alone = make_workspace(tmp_path / "alone")
     alone.snakemake("results/quick/tables/metrics.csv")
     assert alone.deterministic() == pushed.deterministic()
@@ -107,7 +104,7 @@ def test_metrics_and_parameters_can_be_looked_at(pushed, tmp_path):
     changed = pushed.copy(tmp_path / "changed")
     shown = changed.run("dvc", "metrics", "show").stdout
     assert "ndcg@10" in shown and "sasrec" in shown
-    changed.edit("params.yaml", "learning_rate: 0.003", "learning_rate: 0.002")
+    changed.edit("params.yaml", "learning_rate: 3e-3", "learning_rate: 0.002")
     difference = changed.run("dvc", "params", "diff").stdout
     assert "learning_rate" in difference and "0.002" in difference
 

@@ -55,7 +55,7 @@ def test_tables_and_report_can_be_rebuilt_without_data_or_weights(finished):
 
 
 def test_a_wrong_parameter_stops_before_any_job_in_one_line(workspace):
-    workspace.edit("params.yaml", "learning_rate: 0.003", "learning_rat: 0.003")
+    workspace.edit("params.yaml", "learning_rate: 3e-3", "learning_rat: 3e-3")
     failed = workspace.snakemake("all", check=False)
     assert failed.returncode != 0
     assert "did you mean 'learning_rate'?" in failed.stderr

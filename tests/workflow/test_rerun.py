@@ -21,7 +21,7 @@ def test_a_model_file_re_runs_that_models_runs_and_nothing_else(finished):
 
 
 def test_a_changed_training_parameter_re_runs_exactly_its_runs(finished):
-    finished.edit("params.yaml", "learning_rate: 0.003", "learning_rate: 0.002")
+    finished.edit("params.yaml", "learning_rate: 3e-3", "learning_rate: 0.002")
     jobs = concerned(finished.planned())
     assert sorted(job.split()[0] for job in jobs) == ["probe", "probe", "train", "train"]
     assert all("sasrec" in job for job in jobs)
@@ -53,7 +53,7 @@ def test_results_of_other_code_are_not_trusted_even_if_they_are_young(finished):
 def test_plan_diff_names_the_runs_of_a_change(finished):
     before = finished.folder / "before.yaml"
     shutil.copyfile(finished.folder / "params.yaml", before)
-    finished.edit("params.yaml", "learning_rate: 0.003", "learning_rate: 0.002")
+    finished.edit("params.yaml", "learning_rate: 3e-3", "learning_rate: 0.002")
     done = finished.seqrepro("plan", "--diff", "before.yaml")
     lines = [line for line in done.stdout.splitlines() if line.startswith("re-run")]
     assert len(lines) == 2

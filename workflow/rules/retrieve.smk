@@ -6,8 +6,8 @@ rule retrieve:
         "data/raw/{entry}/provenance.json",
     log:
         "logs/retrieve/{entry}.log",
-    localrule: True
     retries: 1
+    localrule: True
     resources:
         runtime=120,
         mem_mb=1000,

@@ -124,7 +124,7 @@ def _in_file(location: Location, raw: Any) -> Location:
         if inside:
             raw = raw[part]
             place.append(part)
-        elif index == len(location) - 1 and not _is_tag(part, raw):
+        elif index == len(location) - 1 and part != "[key]" and not _is_tag(part, raw):
             place.append(part)
     return tuple(place)
 

@@ -14,6 +14,7 @@ from seqrepro.config.datasets import Dataset
 from seqrepro.config.probes import Probe
 from seqrepro.config.training import Recipe
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes part of file names")]
 Paper = Literal["samrec", "hydrarec", "tim4rec", "performance_law"]
 Architecture = Annotated[
     PopularityParameters | MarkovParameters | ItemKNNParameters | EASEParameters | SASRecParameters,
@@ -22,11 +23,10 @@ Architecture = Annotated[
 
 
 class Protocol(Configuration):
-    """How models are evaluated. Each table prints it."""
+    """How models are evaluated. Each table prints it. Ranks with and without the user's history are always kept."""
 
     split: Literal["leave_one_out"]
     candidates: Literal["full"] = Field("full", description="the target is ranked among all items")
-    mask_history: bool = Field(True, description="whether tables show ranks without the user's own history")
 
 
 class Model(Configuration):
@@ -68,7 +68,7 @@ class Suite(Configuration):
     title: str
     description: str
     versioned: bool = Field(False, description="finished runs are committed and stand in results/MANIFEST.json")
-    experiments: dict[str, Scale] = Field(min_length=1, description="names under `experiments`")
+    experiments: dict[Name, Scale] = Field(min_length=1, description="names under `experiments`")
     refit: Refit | None = None
 
 
@@ -77,10 +77,10 @@ class Parameters(Configuration):
 
     suite: str = Field(description="the suite that runs; `--config suite=NAME` overrides it")
     mirror: str | None = Field(None, description="folder or URL with copies of datasets; SEQREPRO_MIRROR overrides it")
-    datasets: dict[str, Dataset]
+    datasets: dict[Name, Dataset]
     protocols: dict[str, Protocol]
     training: dict[str, Recipe]
-    models: dict[str, Model]
-    probes: dict[str, Probe] = Field({})
-    experiments: dict[str, Experiment]
-    suites: dict[str, Suite]
+    models: dict[Name, Model]
+    probes: dict[Name, Probe] = Field({})
+    experiments: dict[Name, Experiment]
+    suites: dict[Name, Suite]

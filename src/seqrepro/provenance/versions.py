@@ -13,6 +13,7 @@ from typing import Any
 from seqrepro.config.requests import SuitePlan, state_of
 from seqrepro.errors import InputError
 from seqrepro.files import atomic, read_json, sha256_file, write_json
+from seqrepro.provenance.manifest import ROOT
 from seqrepro.provenance.sidecar import NAME, path_of, request_hash
 from seqrepro.request import Request
 
@@ -92,7 +93,7 @@ def restore(plan: SuitePlan, extras: list[Path]) -> list[Restored]:
                 _install(folder, [*record["outputs"], path_of(request).as_posix()])
         results.append(Restored(request, reason))
     if all(result.done for result in results):
-        _install(folder, [path.as_posix() for path in extras])
+        _install(folder, [path.as_posix() for path in extras if not _differs_from_the_committed(folder, path)])
     return results
 
 
@@ -112,6 +113,11 @@ def place(source: Path, target: Path) -> None:
 def _is_packed(name: str) -> bool:
     """Raw files stay out: their owners' terms often forbid to pass them on. Their sidecar, with checksums, goes in."""
     return not name.startswith("data/raw/") or Path(name).name == NAME
+
+
+def _differs_from_the_committed(folder: Path, path: Path) -> bool:
+    """The root manifest comes from git; a version may confirm it but never replaces it."""
+    return path == ROOT and path.is_file() and path.read_bytes() != (folder / path).read_bytes()
 
 
 def _packed_record(folder: Path, request: Request) -> dict[str, Any]:

@@ -128,10 +128,10 @@ def _history(run: Json, seed: int) -> list[Row]:
 
 
 def _robustness(run: Json, seed: int) -> list[Row]:
-    path = seed_folder(run, seed) / "probes/robustness/robustness.parquet"
-    if not path.is_file():
+    paths = sorted((seed_folder(run, seed) / "probes").glob("*/robustness.parquet"))
+    if not paths:
         return []
-    rows = [row for row in pq.read_table(path).to_pylist() if row["metric"] == ROBUSTNESS_METRIC]
+    rows = [row for row in pq.read_table(paths[0]).to_pylist() if row["metric"] == ROBUSTNESS_METRIC]
     values = {row["perturbation"]: row["value"] for row in rows}
     original = values.pop(UNPERTURBED)
     own = {"title": run["title"], "folder": run["folder"], "seed": seed, "metric": ROBUSTNESS_METRIC}
