@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--manifest", type=Path, action="append", help="a manifest (default: all in results/)")
     arguments.add_argument("--csv", type=Path, help="also write every single check to this file")
     given = arguments.parse_args(words)
-    findings = audit(given.manifest or manifests())
+    findings = audit(given.manifest or manifests(), others=manifests())
     print(summary(findings))
     bad = failures(findings)
     if bad:

@@ -6,7 +6,7 @@ artifact, its sidecar and the manifest, and the manifest is committed.
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,16 @@ class Finding:
     detail: str = ""
 
 
-def audit(manifests: list[Path]) -> list[Finding]:
-    """Check everything that the manifests list. Raises InputError if there is no manifest."""
+def audit(manifests: list[Path], others: Sequence[Path] = ()) -> list[Finding]:
+    """Check everything that the manifests list.
+
+    Args:
+        manifests: what is checked.
+        others: further manifests, only read to know which runs belong to some suite.
+
+    Raises:
+        InputError: there is no manifest, or one that cannot be read.
+    """
     if not manifests:
         raise InputError("results/MANIFEST.json: no such file; nothing to audit")
     listed: dict[str, str] = {}
@@ -53,7 +61,8 @@ def audit(manifests: list[Path]) -> list[Finding]:
     for name, digest in sorted(listed.items()):
         findings += _sidecar_findings(name, digest, sidecars.get(name), produced)
         findings += _orphans(name, sidecars.get(name), listed)
-    return findings + list(_unlisted(listed))
+    known = {name for path in others for name in _read_manifest(path)} | set(listed)
+    return findings + list(_unlisted(known))
 
 
 def failures(findings: list[Finding]) -> list[Finding]:
@@ -140,9 +149,9 @@ def _manifest_finding(path: Path) -> Finding:
     return Finding(path.as_posix(), "manifest", "ok" if same else "not committed", "" if same else "differs from HEAD")
 
 
-def _unlisted(listed: dict[str, str]) -> Iterator[Finding]:
+def _unlisted(known: set[str]) -> Iterator[Finding]:
     for path in sorted(Path("results/runs").rglob("provenance.json")):
-        if path.as_posix() not in listed:
+        if path.as_posix() not in known:
             yield Finding(path.as_posix(), "manifest", "not listed", "no table of a listed suite uses it")
 
 
