@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seqrepro.errors import InputError
 from seqrepro.provenance import sidecar
-from seqrepro.request import read_request
+from seqrepro.request import Request, read_request
 
 SHOW_WHAT_IS_THERE = ("compare", "report")  # runs that are not done are shown as not run
 
@@ -28,7 +28,14 @@ def execute(step: str, path: Path) -> list[Path]:
     for name in request.inputs:
         if not Path(name).is_file() and step not in SHOW_WHAT_IS_THERE:
             raise InputError(f"{name}: no such file; '{step}' needs it (the step before has not run)")
-    started = datetime.now(UTC)
+    started, before = datetime.now(UTC), _earlier_record(request)
     sidecar.path_of(request).unlink(missing_ok=True)
     outputs: list[Path] = import_module(request.module).run(request)
-    return [*outputs, sidecar.write_sidecar(request, outputs, started)]
+    return [*outputs, sidecar.write_sidecar(request, outputs, started, before)]
+
+
+def _earlier_record(request: Request) -> sidecar.Record | None:
+    try:
+        return sidecar.read_sidecar(request)
+    except InputError:  # damaged, and replaced soon
+        return None

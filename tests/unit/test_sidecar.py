@@ -211,3 +211,13 @@ def test_the_manifest_keeps_the_lines_of_data_that_are_elsewhere(finished, make_
     sidecar.unlink()
     write_manifest(make_plan("public"), ROOT)
     assert sidecar.as_posix() in json.loads(ROOT.read_text())["sidecars"]
+
+
+def test_a_repetition_with_the_same_bytes_keeps_the_first_record(request_of_a_run, record):
+    outputs = [Path(name) for name in record["outputs"]]
+    later = datetime(2031, 1, 1, tzinfo=UTC)
+    write_sidecar(request_of_a_run, outputs, later, before=record)
+    assert read_sidecar(request_of_a_run) == record
+    outputs[0].write_bytes(b"other bytes")
+    write_sidecar(request_of_a_run, outputs, later, before=record)
+    assert read_sidecar(request_of_a_run)["started"].startswith("2031")

@@ -17,6 +17,8 @@ from seqrepro.request import Request
 
 NAME = "provenance.json"
 SCHEMA_VERSION = 1
+SAME = ("schema_version", "request_sha256", "inputs", "outputs")  # a repetition that agrees in these adds nothing
+Record = dict[str, Any]
 
 
 def request_hash(request: Request) -> str:
@@ -29,22 +31,30 @@ def path_of(request: Request) -> Path:
     return request.output / NAME
 
 
-def read_sidecar(request: Request) -> dict[str, Any] | None:
-    """The sidecar that a finished request left, or None."""
+def read_sidecar(request: Request) -> Record | None:
+    """The sidecar that a finished request left, or None. Raises InputError if it is no JSON object."""
     path = path_of(request)
     return read_json(path) if path.is_file() else None
 
 
-def write_sidecar(request: Request, outputs: list[Path], started: datetime) -> Path:
+def write_sidecar(request: Request, outputs: list[Path], started: datetime, before: Record | None = None) -> Path:
     """Record a finished step beside its results.
 
     Args:
         request: what was asked.
         outputs: the files that the step wrote.
         started: when it began (UTC).
+        before: the record of an earlier time; it stays if the step was repeated and gave the same bytes.
     """
+    record = _record(request, outputs, started)
+    same = before is not None and all(before.get(key) == record[key] for key in SAME)
+    write_json(path_of(request), before if same else record)
+    return path_of(request)
+
+
+def _record(request: Request, outputs: list[Path], started: datetime) -> Record:
     ended = datetime.now(UTC)
-    record = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "step": request.step,
         "request": request.as_json(),
@@ -59,8 +69,6 @@ def write_sidecar(request: Request, outputs: list[Path], started: datetime) -> P
         "seconds": round((ended - started).total_seconds(), 3),
         "exit": 0,
     }
-    write_json(path_of(request), record)
-    return path_of(request)
 
 
 def hashes(paths: Sequence[str | Path]) -> dict[str, str]:
