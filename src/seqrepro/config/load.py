@@ -148,7 +148,8 @@ def _step(node: Any, part: str | int, definitions: Any) -> Any:
         return node["properties"][part]
     if mapping := node.get("discriminator", {}).get("mapping"):
         return {"$ref": mapping[part]}
-    return node.get("additionalProperties") or node.get("items") or {}
+    named = next(iter(node.get("patternProperties", {}).values()), None)
+    return named or node.get("additionalProperties") or node.get("items") or {}
 
 
 def _resolve(node: Any, definitions: Any) -> Any:
