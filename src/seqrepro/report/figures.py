@@ -100,7 +100,7 @@ def _paint_accuracy(rows: list[Row], metric: str, axes: Axes) -> None:
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(left=min([0.0, *(row["low"] for row in rows)]))
     axes.tick_params(axis="y", pad=9)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.set_title(metric)
