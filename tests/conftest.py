@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from seqrepro.config.load import load_parameters
 from seqrepro.config.requests import PREPARED, RUN_FILES, SuitePlan, plan_requests, write_requests
@@ -112,6 +113,9 @@ OUTPUTS = {
     "compare": [f"{name}.parquet" for name in ("metrics", "published", "comparisons", "runs")],
     "report": ["index.html"],
 }
+
+settings.register_profile("patient", deadline=None)  # time is measured in benchmarks, not in tests
+settings.load_profile("patient")
 
 
 def set_up(folder: Path) -> None:

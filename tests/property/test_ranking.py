@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from made_data import sequences_of
@@ -43,7 +43,6 @@ def slow_ranks(scores, history, target):
     return result
 
 
-@settings(deadline=None)
 @given(cases())
 def test_ranks_equal_counting_one_by_one(case):
     scores, rows, targets, n_items = case
@@ -52,7 +51,6 @@ def test_ranks_equal_counting_one_by_one(case):
     assert found == [slow_ranks(*one) for one in zip(scores, rows, targets, strict=True)]
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(1, 4))
 def test_ranks_do_not_depend_on_the_block_size(case, block):
     scores, rows, targets, n_items = case

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from made_data import rows_of, sequences_of
@@ -7,7 +7,6 @@ from seqrepro.data.splits import leave_one_out, train_and_validation
 ROWS = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_histories_and_targets_put_together_are_the_rows(rows):
     split = leave_one_out(sequences_of(rows, 9))
@@ -20,7 +19,6 @@ def test_histories_and_targets_put_together_are_the_rows(rows):
         assert joined == [row[: len(row) - left] for row in long_rows]
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_no_held_out_item_is_trained_on(rows):
     split = leave_one_out(sequences_of(rows, 9))
