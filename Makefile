@@ -16,12 +16,12 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster check lock clean
+.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster test-oracles check lock clean
 
 help:
 	@echo "make reproduce [SUITE=quick|standard] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
 	@echo "make report SUITE=standard    rebuild tables and report from the committed runs, without data or training"
-	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones)"
+	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-oracles: peers)"
 	@echo "make audit | track | ui | version | check | lock | clean"
 
 environment: $(VENV)/.ready
@@ -40,6 +40,7 @@ reproduce: environment
 
 report: environment
 	seqrepro refit --suite $(SUITE)
+	seqrepro survey --suite $(SUITE)
 	seqrepro compare --suite $(SUITE)
 	seqrepro report --suite $(SUITE)
 	@echo "Report: results/$(SUITE)/report/index.html"
@@ -66,6 +67,17 @@ test-slow: environment
 
 test-cluster: environment
 	pytest -m cluster
+
+ORACLES := $(VENV)-oracles
+
+test-oracles: $(ORACLES)/.ready
+	PYTHONPATH=src TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(ORACLES)/bin/python -m pytest -q -p no:cacheprovider tests/oracles/test_entropy.py tests/oracles/test_recbole.py
+
+$(ORACLES)/.ready: tests/oracles/requirements.txt
+	$(PYTHON) -m venv $(ORACLES)
+	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
+	touch $@
 
 check: environment
 	ruff check .

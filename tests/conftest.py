@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from seqrepro.config.dataset_plan import PREPARED
 from seqrepro.config.load import load_parameters
-from seqrepro.config.requests import PREPARED, RUN_FILES, SuitePlan, plan_requests, write_requests
+from seqrepro.config.requests import RUN_FILES, SuitePlan, plan_requests, write_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.files import write_text
 from seqrepro.provenance.manifest import ROOT as MANIFEST

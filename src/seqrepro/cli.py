@@ -9,13 +9,17 @@ from seqrepro.errors import SeqReproError
 STEPS = {
     "retrieve": "fetch the files of a dataset and check them",
     "prepare": "turn a dataset's files into interactions and sequences (Parquet)",
+    "candidates": "draw the negatives that targets are ranked among",
+    "describe": "measure what a dataset is like: windows, entropies, splits",
     "train": "train one run and rank its test users",
     "probe": "measure something on a trained model",
     "refit": "refit the published points of the Performance Law",
+    "survey": "make the tables of a suite's datasets, published statistics beside them",
     "compare": "make the tables: ours, intervals, published numbers beside them",
     "report": "make the figures and the HTML page",
 }
 VERBS = {
+    "data": ("seqrepro.commands.data", "list the datasets of the registry, or verify those that are at hand"),
     "plan": ("seqrepro.commands.plan", "print the runs of a suite, and what a change would re-run"),
     "track": ("seqrepro.commands.track", "bring MLflow in step with the run folders"),
     "audit": ("seqrepro.commands.audit", "check every result against its sidecar and the manifest"),

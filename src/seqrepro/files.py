@@ -1,37 +1,70 @@
 """Reading, writing and hashing files. Every write is atomic: a file under its final name is whole."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqrepro.errors import InputError
+from seqrepro.errors import InputError, SeqReproError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Json = dict[str, Any]
+CANNOT_WRITE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than is allowed",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOTDIR: "a part of its path is a file",
+    errno.EIO: "the disk reports an error",
+}
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it, else remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it, else remove it.
+
+    Raises:
+        SeqReproError: it cannot be written, for a reason in `CANNOT_WRITE`. Other errors pass.
+    """
+    partial: Path | None = None
     try:
+        partial = _beside(path)
         yield partial
         _flush(partial)
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
+    except Exception as error:
+        if reason := _cannot_write(error, path.parent):
+            raise SeqReproError(f"{path}: not written: {reason}") from error
+        raise
     finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _cannot_write(error: Exception, folder: Path) -> str | None:
+    """Why nothing can be written, if that is what an error means; libraries have classes of their own for it."""
+    if isinstance(error, OSError):
+        return CANNOT_WRITE.get(error.errno or 0)
+    full = not isinstance(error, SeqReproError) and folder.is_dir() and shutil.disk_usage(folder).free == 0
+    return CANNOT_WRITE[errno.ENOSPC] if full or os.strerror(errno.ENOSPC) in str(error) else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqrepro.config.dataset_plan import PREPARED
 from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.requests import PREPARED, SuitePlan, plan_requests, write_requests
-from seqrepro.data.registry import MIRROR_VARIABLE, load_registry
+from seqrepro.config.requests import SuitePlan, plan_requests, write_requests
+from seqrepro.data.registry import load_registry
+from seqrepro.data.source_kinds import MIRROR_VARIABLE
 from seqrepro.errors import SeqReproError
 from seqrepro.provenance.manifest import manifest_path
 from seqrepro.provenance.sidecar import path_of
@@ -74,15 +76,37 @@ class Workflow:
         """The results of all probes of the suite."""
         return [f"{request.folder}/robustness.parquet" for request in self.plan.of("probe").values()]
 
+    def surveys(self) -> list[str]:
+        """The sidecar of the survey of datasets, if there is one."""
+        return [path_of(request).as_posix() for request in self.plan.of("survey").values()]
+
+    def surveyed(self) -> list[str]:
+        """What the tables of datasets are made from."""
+        return [name for request in self.plan.of("survey").values() for name in request.inputs]
+
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""
         return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
 
+    def candidate_data(self, wildcards: Any) -> str:
+        """The interactions or sequences that negatives are drawn from."""
+        return self.request("candidates", f"{wildcards.dataset}/{wildcards.drawn}.json").inputs[0]
+
+    def train_data(self, wildcards: Any) -> str:
+        """The interactions or sequences that a run is trained on."""
+        return self._training(wildcards).inputs[0]
+
+    def negatives(self, wildcards: Any) -> list[str]:
+        """The saved negatives of a run, if its protocol has any."""
+        return self._training(wildcards).inputs[2:]
+
     def train_resources(self, wildcards: Any) -> dict[str, Any]:
         """Threads, and GPUs where the recipe asks for one."""
-        name = f"{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json"
-        training = self.request("train", name).parameters["config"]["training"]
+        training = self._training(wildcards).parameters["config"]["training"]
         return {"threads": training["threads"], "gpu": int(training.get("device") == "cuda")}
+
+    def _training(self, wildcards: Any) -> Request:
+        return self.request("train", f"{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json")
 
     def request(self, step: str, name: str) -> Request:
         """One request of the plan. Raises InputError if the plan has no such job."""

@@ -9,6 +9,7 @@ from made_data import SASREC, random_rows, sequences_of
 from seqrepro.models.interfaces import build_sequential
 from seqrepro.training.objectives import cross_entropy
 from seqrepro.training.randomness import Randomness
+from seqrepro.training.views import Batch, all_positions
 
 N_ITEMS = 25
 
@@ -58,7 +59,7 @@ def prefix_loss(model, rows):
 
 
 def all_positions_loss(model, rows):
-    return cross_entropy.build({}).loss(model, sequences_of(rows, N_ITEMS), Randomness(0))
+    return cross_entropy.build({}).loss(model, Batch(sequences_of(rows, N_ITEMS), all_positions), Randomness(0))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from seqrepro.config.base import IDENTITY, Configuration, identity
-from seqrepro.config.datasets import Dataset, Filter
+from seqrepro.config.datasets import FILTER_ORDER, Dataset, Filter
 from seqrepro.config.parameters import Architecture
 from seqrepro.config.probes import Probe
 from seqrepro.config.training import Recipe
@@ -31,6 +31,17 @@ def some(required, **optional):
 ADAM = some({"name": "adam"}, learning_rate=POSITIVE, beta1=SHARE, beta2=SHARE, epsilon=POSITIVE, weight_decay=SHARE)
 BUDGET = some(
     {"epochs": WHOLE, "patience": WHOLE, "batch_size": WHOLE}, monitor=st.sampled_from(["ndcg@10", "hit_rate@5"])
+)
+FILTER = some(
+    {},
+    k_core=st.none() | WHOLE,
+    rating_at_least=st.none() | POSITIVE,
+    duplicates=st.sampled_from(["keep", "drop_exact", "keep_first", "keep_last"]),
+    minimum=st.none() | some({}, user=WHOLE, item=WHOLE),
+    order=st.permutations(FILTER_ORDER),
+)
+COLUMNS = some(
+    {"user": "u", "item": st.sampled_from("ij")}, timestamp=st.none() | st.just("t"), rating=st.none() | st.just("r")
 )
 KINDS = {
     "popularity": (Architecture, some({"family": "popularity"})),
@@ -66,13 +77,25 @@ KINDS = {
             {"kind": "gradient", "objective": {"name": "cross_entropy"}, "optimizer": ADAM, "budget": BUDGET},
             threads=WHOLE,
             device=st.sampled_from(["cpu", "cuda"]),
-            view=st.just("all_positions"),
+            view=st.sampled_from(["all_positions", "prefixes"]),
+            last=st.none() | st.integers(2, 4),
             precision=st.just("fp32"),
         ),
     ),
     "registry": (
         Dataset,
-        some({"source": "registry", "entry": st.sampled_from("ab")}, filter=some({}, k_core=st.none() | WHOLE)),
+        some({"source": "registry", "entry": st.sampled_from("ab")}, filter=FILTER),
+    ),
+    "file": (
+        Dataset,
+        some(
+            {"source": "file", "path": st.sampled_from(["a.csv", "b.csv"]), "columns": COLUMNS},
+            format=st.sampled_from([None, "csv", "jsonl"]),
+            timestamps=st.sampled_from([None, "iso", "ms"]),
+            bad_rows=st.sampled_from(["error", "drop"]),
+            title=st.none() | st.just("Shop"),
+            filter=FILTER,
+        ),
     ),
     "generated": (
         Dataset,

@@ -49,3 +49,15 @@ def test_the_order_of_rows_does_not_matter(rows, k, random):
     shuffled = rows.copy()
     random.shuffle(shuffled)
     assert Counter(fast(shuffled, k)) == Counter(fast(rows, k))
+
+
+@given(pairs, ks)
+def test_maximal_and_equal_to_counting_everything_again(rows, k):
+    """The simple form keeps all rows in place and counts anew each time; nothing that it drops could stay."""
+    users, items = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    keep, before = np.ones(len(rows), dtype=bool), -1
+    while np.count_nonzero(keep) != before:
+        before = np.count_nonzero(keep)
+        for ids in (users, items):
+            keep &= np.bincount(ids[keep], minlength=8)[ids] >= k
+    assert k_core(users, items, k).tolist() == keep.tolist()

@@ -14,6 +14,7 @@ from seqrepro.request import Request
 
 N_USERS, N_ITEMS = 60, 200
 PROTOCOL = "leave-one-out, full ranking, history masked, ties pessimistic"
+RANKINGS = {name: PROTOCOL.replace("masked", name) for name in ("masked", "unmasked")}
 PUBLISHED_HEADER = "paper,table,dataset,variant,model,metric,value,reported_by,source,source_class,protocol,note"
 DATASETS = {
     "beauty": {
@@ -21,8 +22,19 @@ DATASETS = {
         "family": "beauty",
         "variant": "5-core, 22,363 users",
         "published_variants": ["22363"],
+        "class": "third-party",
+        "comparable": True,
+        "caveat": None,
     },
-    "generated": {"title": "generated", "family": "generated", "variant": "generated", "published_variants": []},
+    "generated": {
+        "title": "generated",
+        "family": "generated",
+        "variant": "generated",
+        "published_variants": [],
+        "class": "generated",
+        "comparable": True,
+        "caveat": None,
+    },
 }
 
 
@@ -121,7 +133,9 @@ def write_provenance(folder: Path, dataset: str, seed: int, family: str) -> None
 def run_entry(dataset, model, title, seeds, digits, **more):
     folder = f"results/runs/{dataset}/{model}-{digits}"
     entry = {"dataset": dataset, "model": model, "title": title, "published_as": [], "folder": folder, "seeds": seeds}
-    return entry | {"experiment": "baselines", "papers": ["samrec"], "probes": ["robustness"]} | more
+    entry |= {"data_class": DATASETS[dataset]["class"] if dataset in DATASETS else "primary"}
+    entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["robustness"]}
+    return entry | {"protocol": PROTOCOL, "rankings": RANKINGS} | more
 
 
 def write_robustness(folder: Path, seed: int) -> None:
@@ -178,7 +192,7 @@ def write_finished(run):
 
 def asked_to_compare(facts):
     files = [f"{run['folder']}/seed-{seed}/ranks.parquet" for run in facts["runs"] for seed in run["seeds"]]
-    wanted = {"suite": "standard", "split": "test", "protocol": PROTOCOL, "papers": ["samrec"]}
+    wanted = {"suite": "standard", "split": "test", "papers": ["samrec"]}
     wanted |= {"datasets": facts["datasets"], "runs": facts["runs"]}
     inputs = [*files, facts["published"]]
     return Request("compare", "seqrepro.ledger.compare", "results/standard/tables", inputs, wanted, [], "0" * 64)

@@ -1,6 +1,7 @@
 """The compare step on a small suite: what it writes, and that it reads rank files alone."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,63 @@ def test_a_dataset_without_simple_baseline_has_no_comparison(compare_request):
     compare_request.parameters["runs"] = runs
     compare.run(compare_request)
     assert rows("comparisons") == []
+
+
+TEMPORAL = "global temporal split (validation 0.1, test 0.1, first target), full ranking, history masked"
+SAMPLED = "leave-one-out, ranked among 100 uniform negatives (seed 1), ties pessimistic"
+
+
+@pytest.fixture
+def mixed(compare_request):
+    """The models on Beauty once more: under another protocol, for other users, and among negatives."""
+    for run in [run for run in compare_request.parameters["runs"] if run["dataset"] == "beauty"]:
+        folder = run["folder"].replace("/beauty/", "/beauty/temporal-")
+        rankings = {name: TEMPORAL.replace("masked", name) for name in ("masked", "unmasked")} | {"sampled": SAMPLED}
+        if Path(run["folder"]).exists():
+            shutil.copytree(run["folder"], folder)
+        for path in Path(folder).glob("seed-*/ranks.parquet"):
+            table = pq.read_table(path).slice(2)
+            for name in ("best", "worst"):
+                place = pc.min_element_wise(table[f"rank_masked_{name}"], 5)
+                table = table.append_column(f"rank_sampled_{name}", place.cast("int32"))
+            write_parquet(path, table)
+        again = run | {"folder": folder, "protocol": TEMPORAL, "rankings": rankings}
+        compare_request.parameters["runs"].append(again)
+    compare.run(compare_request)
+    return compare_request
+
+
+def test_protocols_on_one_dataset_are_compared_each_in_itself(mixed):
+    compared = of(rows("comparisons"), dataset="beauty", metric="ndcg@10")
+    assert {row["protocol"] for row in compared} == {mixed.parameters["runs"][0]["protocol"], TEMPORAL}
+    assert len(compared) == 8
+    for row in compared:
+        assert (
+            ("temporal-" in row["folder"]) == ("temporal-" in row["baseline_folder"]) == (row["protocol"] == TEMPORAL)
+        )
+    text = Path("results/standard/tables/comparisons.md").read_text()
+    assert f"## Amazon Beauty ({TEMPORAL}): against EASE" in text
+    assert "## generated: against EASE" in text  # one protocol: it need not be named
+
+
+def test_sampled_ranks_have_rows_and_a_table_of_their_own(mixed):
+    metrics = of(rows("metrics"), dataset="beauty", model="ease", metric="hit_rate@5")
+    assert [row["protocol"] for row in of(metrics, masking="sampled")] == [SAMPLED]
+    assert of(metrics, masking="sampled")[0]["mean"] == 1.0  # the fifth place at worst
+    tables = Path("results/standard/tables/metrics.md").read_text().split("\n## ")
+    beauty = [table for table in tables if table.startswith("Amazon Beauty")]
+    assert len(beauty) == 3
+    for table, protocol in zip(beauty, (mixed.parameters["runs"][0]["protocol"], TEMPORAL, SAMPLED), strict=True):
+        assert f"Protocol: {protocol}." in table
+
+
+def test_published_numbers_look_at_the_protocol_of_each_run(mixed):
+    found = of(rows("published"), dataset="beauty", model="sasrec", protocol_ours=TEMPORAL)
+    assert {row["comparable"] for row in found} == {"no"}
+    assert all(row["why_not"].startswith("other split") for row in found)
+    (sampled,) = of(rows("published"), dataset="beauty", model="sasrec", masking="sampled")
+    assert (sampled["protocol_ours"], sampled["metric"]) == (SAMPLED, "hit_rate@10")
+    assert sampled["why_not"].startswith("variant not known to agree")  # the candidates agree
 
 
 def test_runs_that_rank_for_other_users_are_refused(compare_request):

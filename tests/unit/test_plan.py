@@ -5,11 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from seqrepro.cli import main
 from seqrepro.commands.plan import changes, diff_rows
 from seqrepro.config.load import load_parameters
 from seqrepro.config.plan import plan_suite
+from seqrepro.config.protocols import Protocol
 from seqrepro.data.registry import load_registry
 from seqrepro.files import canonical_json, sha256_text
 from seqrepro.provenance.sidecar import path_of
@@ -96,6 +98,7 @@ def test_the_name_is_label_and_hash(runs):
         ("      dropout: 0.1\n", "      attention_dropout: 0.5\n      dropout: 0.1\n"),
         ("purpose: the bar", "purpose: another"),
         ("{split: leave_one_out}", "{split: leave_one_out, candidates: full}"),
+        ("kind: gradient\n", "kind: gradient\n    view: all_positions\n    last: null\n"),
         ("mirror: null", "mirror: /somewhere"),
     ],
 )
@@ -115,6 +118,19 @@ def test_what_says_the_same_renames_no_run(runs, change, old, new):
         ("{kind: closed_form}", "{kind: closed_form, threads: 2}", {"ease", "popularity"}),
         ("{kind: closed_form}", "{kind: closed_form, fit_on: train+validation}", {"ease", "popularity"}),
         ("batch_size: 16", "batch_size: 17", {"sasrec"}),
+        ("kind: gradient\n", "kind: gradient\n    view: prefixes\n", {"sasrec"}),
+        ("kind: gradient\n", "kind: gradient\n    last: 11\n", {"sasrec"}),
+        ("{split: leave_one_out}", "{split: leave_one_out_recbole}", {"ease", "popularity", "sasrec"}),
+        (
+            "{split: leave_one_out}",
+            "{split: global_temporal, temporal: {validation_share: 0.1, test_share: 0.1}}",
+            {"ease", "popularity", "sasrec"},
+        ),
+        (
+            "{split: leave_one_out}",
+            "{split: leave_one_out, candidates: uniform, negatives: {count: 9, seed: 1}}",
+            {"ease", "popularity", "sasrec"},
+        ),
         ("users: 40", "users: 41", {"ease", "popularity", "sasrec"}),
     ],
 )
@@ -123,6 +139,62 @@ def test_what_says_something_else_renames_its_runs(runs, change, old, new, famil
     change(old, new)
     after = hashes(runs())
     assert {family for (family, seed), digest in after.items() if before[family, seed] != digest} == families
+
+
+SAMPLED = {"candidates": "uniform", "negatives": {"count": 100, "seed": 3}}
+TEMPORAL = {"validation_share": 0.05, "test_share": 0.1, "target": "last"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "rankings"),
+    [
+        (
+            {"split": "leave_one_out"},
+            "leave-one-out, full ranking, history masked, ties pessimistic",
+            {
+                "masked": "leave-one-out, full ranking, history masked, ties pessimistic",
+                "unmasked": "leave-one-out, full ranking, history unmasked, ties pessimistic",
+            },
+        ),
+        (
+            {"split": "global_temporal", "temporal": TEMPORAL},
+            "global temporal split (validation 0.05, test 0.1, last target), full ranking, history masked, "
+            "ties pessimistic",
+            {},
+        ),
+        (
+            {"split": "leave_one_out_recbole", **SAMPLED},
+            "leave-one-out (order by 32-bit timestamps, as RecBole), full ranking and among 100 uniform negatives "
+            "(seed 3), history masked, ties pessimistic",
+            {
+                "sampled": "leave-one-out (order by 32-bit timestamps, as RecBole), ranked among 100 uniform negatives "
+                "(seed 3), ties pessimistic"
+            },
+        ),
+    ],
+)
+def test_a_protocol_says_what_it_is(asked, text, rankings):
+    protocol = Protocol.model_validate(asked)
+    assert protocol.text() == text
+    assert protocol.rankings() | rankings == protocol.rankings()
+    assert ("sampled" in protocol.rankings()) == ("negatives" in asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"split": "global_temporal"}, "split: global_temporal needs the key temporal"),
+        ({"split": "leave_one_out", "temporal": TEMPORAL}, "split: leave_one_out does not take the key temporal"),
+        ({"split": "leave_one_out", "candidates": "uniform"}, "candidates: uniform needs the key negatives"),
+        (
+            {"split": "leave_one_out", "negatives": SAMPLED["negatives"]},
+            "candidates: full does not take the key negatives",
+        ),
+    ],
+)
+def test_parts_of_a_protocol_belong_together(asked, message):
+    with pytest.raises(ValidationError, match=message):
+        Protocol.model_validate(asked)
 
 
 def test_the_filter_and_the_checksums_are_part_of_a_registered_dataset(runs, change):

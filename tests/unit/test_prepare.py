@@ -123,6 +123,31 @@ def test_ids_are_numbered_after_the_filter():
     assert rows("sequences")[0]["items"] == [1, 2]
 
 
+def test_ratings_stand_beside_the_interactions_where_the_source_has_them(tmp_path):
+    (tmp_path / "toy.csv").write_text("u,i,r\nb,x,4.5\na,x,2\n")
+    columns = {"user": "u", "item": "i", "rating": "r"}
+    parameters = {"source": "file", "format": "user_file", "options": {"columns": columns, "format": "csv"}}
+    run(request(parameters, ["toy.csv"]))
+    assert pq.read_schema("data/prepared/toy/interactions.parquet").field("rating").type == pa.float32()
+    assert [row["rating"] for row in rows("interactions")] == [4.5, 2.0]
+    assert pq.read_schema("data/prepared/toy/sequences.parquet").names == ["user", "items", "timestamps"]
+
+
+def test_steps_of_a_filter_are_told_if_it_is_more_than_a_k_core():
+    prepare(HEADER + ROWS, filter={"k_core": 2})
+    assert "filter_steps" not in statistics()
+    prepare(HEADER + ROWS, filter={"duplicates": "keep_first", "minimum": {"user": 2, "item": 1}})
+    assert statistics()["filter_steps"] == [{"step": "duplicates", "removed": 1}, {"step": "minimum", "removed": 0}]
+    assert rows("sequences")[0] == {"user": 1, "items": [2, 1], "timestamps": [10, 20]}
+
+
+def test_the_names_of_users_of_an_earlier_variant_go_away():
+    prepare(HEADER + ROWS)
+    assert Path("data/prepared/toy/users.parquet").is_file()
+    prepare(HEADER + "1\t1\t5\n")
+    assert not Path("data/prepared/toy/users.parquet").exists()
+
+
 def test_attributes_stand_beside_the_items():
     Path("data/raw/toy").mkdir(parents=True)
     Path("data/raw/toy/attributes.json").write_text('{"1": [7, 8], "9": [1]}')
@@ -146,6 +171,14 @@ def test_the_content_hash_follows_the_sequences_and_not_the_rows():
 def test_the_same_input_gives_the_same_bytes():
     before = {path: path.read_bytes() for path in prepare(HEADER + ROWS)}
     assert before == {path: path.read_bytes() for path in prepare(HEADER + ROWS)}
+
+
+def test_a_file_cited_by_its_git_blob_is_verified_by_it():
+    blob = hashlib.sha1(b"blob 6\0" + b"1 1 2\n").hexdigest()
+    prepare("1 1 2\n", "toy.txt", checksums={"toy.txt": None}, git_blobs={"toy.txt": blob})
+    assert statistics()["verified"]
+    with pytest.raises(InputError, match=f"found the git blob .*, expected {blob}"):
+        prepare("1 1 3\n", "toy.txt", checksums={"toy.txt": None}, git_blobs={"toy.txt": blob})
 
 
 def test_checksums_are_checked_recorded_and_unknown_ones_reported():

@@ -16,7 +16,7 @@ from seqrepro.ledger.published import (
 from seqrepro.ledger.statistics import Estimate
 
 OURS = read_protocol("leave-one-out, full ranking, history masked, ties pessimistic")
-DATASET = {"family": "beauty", "variant": "5-core", "published_variants": ["22363"]}
+DATASET = {"family": "beauty", "variant": "5-core", "published_variants": ["22363"], "comparable": True}
 FULL = "leave-one-out, full ranking, seen masked"
 
 
@@ -42,7 +42,9 @@ def estimate(low, high, covers_seeds=True):
         ("leave-one-out, full ranking, seen unmasked", Protocol(True, True, False)),
         ("leave-one-out, full ranking", Protocol(True, True, None)),
         ("full ranking", Protocol(None, True, None)),
-        ("leave-one-out, 100 uniformly sampled negatives", Protocol(True, False, None)),
+        ("leave-one-out, 100 uniformly sampled negatives", Protocol(True, False, None, "100 uniform")),
+        ("leave-one-out, 100 popularity-sampled negatives", Protocol(True, False, None, "100 popularity")),
+        ("leave-one-out, 99 sampled negatives", Protocol(True, False, None, None)),
         ("unknown", Protocol(None, None, None)),
     ],
 )
@@ -66,14 +68,58 @@ def test_only_the_same_protocol_and_variant_are_comparable(tmp_path, changes, re
     assert obstacles(published(tmp_path, **changes), OURS, DATASET) == ([reason] if reason else [])
 
 
+def test_a_dataset_whose_levels_are_not_comparable_says_why(tmp_path):
+    ours = DATASET | {"comparable": False, "caveat": "a quarter of the timestamps is imputed"}
+    assert obstacles(published(tmp_path), OURS, ours) == ["our data: a quarter of the timestamps is imputed"]
+
+
 def test_a_dataset_that_names_no_published_variant_is_comparable_with_none(tmp_path):
-    found = obstacles(published(tmp_path), OURS, {"family": "beauty", "variant": "5-core"})
+    found = obstacles(published(tmp_path), OURS, {"family": "beauty", "variant": "5-core", "comparable": True})
     assert found and found[0].startswith("variant not known to agree")
 
 
 def test_unmasked_numbers_stand_beside_our_unmasked_ones(tmp_path):
-    assert published(tmp_path).masking == "masked"
-    assert published(tmp_path, protocol="leave-one-out, full ranking, seen unmasked").masking == "unmasked"
+    ours = ("masked", "unmasked")
+    assert published(tmp_path).ranking(ours) == "masked"
+    assert published(tmp_path, protocol="leave-one-out, full ranking, seen unmasked").ranking(ours) == "unmasked"
+
+
+def test_numbers_among_negatives_stand_beside_our_sampled_ones_where_there_are_any(tmp_path):
+    theirs = published(tmp_path, protocol="leave-one-out, 100 uniformly sampled negatives")
+    assert theirs.ranking(("masked", "unmasked")) == "masked"
+    assert theirs.ranking(("masked", "unmasked", "sampled")) == "sampled"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "reason"),
+    [
+        ("leave-one-out, 100 uniformly sampled negatives", "100 uniform negatives", None),
+        ("leave-one-out, 100 popularity-sampled negatives", "100 popularity negatives", None),
+        (
+            "leave-one-out, 100 popularity-sampled negatives",
+            "100 uniform negatives",
+            "other candidates (theirs: 100 popularity; ours: 100 uniform)",
+        ),
+        (
+            "leave-one-out, 99 sampled negatives, masked",
+            "99 uniform negatives",
+            "other candidates (theirs: not stated; ours: 99 uniform)",
+        ),
+    ],
+)
+def test_sampled_numbers_are_comparable_only_among_the_same_kind_and_number(tmp_path, theirs, ours, reason):
+    protocol = read_protocol(f"leave-one-out, ranked among {ours}, ties pessimistic")
+    assert obstacles(published(tmp_path, protocol=theirs), protocol, DATASET) == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "reason"), [(FULL, "other split"), ("full ranking, seen masked", "split not stated")]
+)
+def test_a_temporal_split_is_comparable_with_no_published_number(tmp_path, theirs, reason):
+    shares = "validation 0.1, test 0.1, first target"
+    ours = read_protocol(f"global temporal split ({shares}), full ranking, history masked, ties pessimistic")
+    assert ours.leave_one_out is False
+    assert obstacles(published(tmp_path, protocol=theirs), ours, DATASET) == [reason]
 
 
 def test_recall_is_hit_rate_when_there_is_one_target(tmp_path):

@@ -62,6 +62,44 @@ def test_a_request_says_what_it_uses(make_plan):
     assert request.inputs == ["data/prepared/toy/sequences.parquet", "data/prepared/toy/statistics.json"]
 
 
+def inputs_of(plan, step):
+    return {tuple(request.inputs) for request in plan.of(step).values()}
+
+
+def test_the_recbole_order_is_made_from_interactions(make_plan, change):
+    change("{split: leave_one_out}", "{split: leave_one_out_recbole}")
+    plan = make_plan()
+    data = ("data/prepared/toy/interactions.parquet", "data/prepared/toy/statistics.json")
+    assert inputs_of(plan, "train") == {data}
+    assert all(inputs[:2] == data for inputs in inputs_of(plan, "probe"))
+
+
+def test_negatives_are_drawn_once_for_all_runs(make_plan, change):
+    change("{split: leave_one_out}", "{split: leave_one_out, candidates: popularity, negatives: {count: 9, seed: 1}}")
+    plan = make_plan()
+    ((path, request),) = plan.of("candidates").items()
+    data = ["data/prepared/toy/sequences.parquet", "data/prepared/toy/statistics.json"]
+    negatives = f"{request.folder}/negatives.parquet"
+    assert request.inputs == data
+    assert set(request.parameters["config"]) == {"dataset", "split", "candidates"}
+    assert request.parameters["config"]["candidates"] == {"kind": "popularity", "count": 9, "seed": 1}
+    assert path == PLAN / f"candidates/toy/{Path(request.folder).name}.json"
+    assert inputs_of(plan, "train") == {(*data, negatives)}
+    assert all(inputs[2].endswith("/model.safetensors") for inputs in inputs_of(plan, "probe"))
+    assert all(inputs[4] == negatives for inputs in inputs_of(plan, "probe"))
+    seen = [request.step for request in plan.requests.values()]
+    assert seen.index("candidates") < seen.index("train")
+    change("negatives: {count: 9, seed: 1}", "negatives: {count: 9, seed: 2}")
+    assert {other.folder for other in make_plan().of("candidates").values()}.isdisjoint({request.folder})
+
+
+def test_each_run_carries_its_protocol(make_plan):
+    (request,) = make_plan().of("compare").values()
+    words = "leave-one-out, full ranking, history masked, ties pessimistic"
+    assert {run["protocol"] for run in request.parameters["runs"]} == {words}
+    assert "protocol" not in request.parameters
+
+
 def test_no_request_holds_an_absolute_path(make_plan):
     for suite in ("small", "public"):
         for path, request in make_plan(suite).requests.items():

@@ -87,6 +87,18 @@ def test_killed_at_a_step(undisturbed, last_step, checkpoint_seconds):
     assert not train.checkpoint_folder(request.output).exists()
 
 
+def test_killed_inside_an_epoch_of_prefixes(undisturbed):
+    """The permutation is one of prefixes, and a checkpoint knows how many of them were used."""
+    folder, inputs, _ = undisturbed
+    training = TRAINING | {"view": "prefixes", "last": 6}
+    whole = train_request(inputs, SASREC, training, str(folder / "runs/prefixes"))
+    train.run(whole)
+    request = train_request(inputs, SASREC, training, str(folder / "runs/prefixes-killed"))
+    assert_killed(start(request, 31))
+    train.run(request)
+    assert digests(request.output) == digests(whole.output)
+
+
 def test_killed_at_random_moments(undisturbed):
     folder, inputs, expected = undisturbed
     request = train_request(inputs, SASREC, TRAINING, str(folder / "runs/random"))

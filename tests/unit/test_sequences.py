@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from made_data import random_rows, rows_of, sequences_of, write_prepared
-from seqrepro.data.sequences import concatenate, length_groups, read_sequences
+from seqrepro.data.sequences import length_groups, read_sequences
 from seqrepro.errors import InputError
 
 ROWS = [[3, 1, 2], [5], [4, 4, 1, 2, 3]]
@@ -70,10 +70,6 @@ def test_last_pads_on_the_right_with_zero(sequences):
 
 def test_later_items_counts_what_follows_in_the_row(sequences):
     assert sequences.later_items.tolist() == [2, 1, 0, 0, 4, 3, 2, 1, 0]
-
-
-def test_concatenate_joins_rows(sequences):
-    assert rows_of(concatenate(sequences, sequences.tail(1))) == [*ROWS, [2], [5], [3]]
 
 
 def test_length_groups_cover_every_row_once_and_hold_similar_lengths():

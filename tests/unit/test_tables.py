@@ -8,11 +8,13 @@ import pytest
 from seqrepro.ledger import tables
 
 DATASETS = {"d": {"title": "Data & more", "family": "d", "variant": "5-core"}}
+RUNS = [{"dataset": "d", "folder": name, "protocol": "p"} for name in "ab"]
 
 
 def row(model, mean, optimistic=None, **more):
     base = {"dataset": "d", "model": model, "title": f"{model}_1", "masking": "masked", "seeds": 3, "users": 9}
     base |= {"missing_seeds": "", "interval_covers": "users and seeds", "folder": model, "metric": "ndcg@10"}
+    base |= {"protocol": "leave-one-out, full", "data_class": "primary"}
     bounds = {"mean": mean, "low": mean and mean - 0.01, "high": mean and mean + 0.01}
     return base | bounds | {"optimistic": mean if optimistic is None else optimistic} | more
 
@@ -32,16 +34,16 @@ def test_parquet_and_csv_hold_the_same_rows(tmp_path):
 
 
 def test_markdown_prints_protocol_seeds_users_and_the_best_in_bold():
-    text = tables.metrics_markdown(table_rows(row("a", 0.5), row("b", 0.6)), DATASETS, "leave-one-out", "test")
-    assert "Protocol: leave-one-out." in text
+    text = tables.metrics_markdown(table_rows(row("a", 0.5), row("b", 0.6)), DATASETS, RUNS, "test")
+    assert "Protocol: leave-one-out, full." in text
     assert "| a_1 | 0.5000 [0.4900, 0.5100] |" in text
     assert "| b_1 | **0.6000** [0.5900, 0.6100] |" in text
-    assert "| 3 | 9 |" in text
+    assert "| 3 | 9 | primary |" in text
 
 
 def test_tie_bounds_are_printed_where_they_differ_at_the_printed_digits():
-    shown = tables.metrics_markdown(table_rows(row("a", 0.5, 0.5123)), DATASETS, "p", "test")
-    hidden = tables.metrics_markdown(table_rows(row("a", 0.5, 0.50001)), DATASETS, "p", "test")
+    shown = tables.metrics_markdown(table_rows(row("a", 0.5, 0.5123)), DATASETS, RUNS, "test")
+    hidden = tables.metrics_markdown(table_rows(row("a", 0.5, 0.50001)), DATASETS, RUNS, "test")
     assert "**0.5000** / 0.5123 [" in shown
     assert " / " not in hidden
 
@@ -49,13 +51,13 @@ def test_tie_bounds_are_printed_where_they_differ_at_the_printed_digits():
 def test_not_run_and_one_seed_are_said():
     missing = row("a", None, seeds=0, users=None, missing_seeds="1 2", interval_covers=None)
     single = row("b", 0.6, seeds=1, missing_seeds="2", interval_covers="users")
-    text = tables.metrics_markdown(table_rows(missing, single), DATASETS, "p", "test")
-    assert "| a_1 | not run | not run | not run | not run | not run | 0 |  |" in text
-    assert "| 1* (1 not run) | 9 |" in text
+    text = tables.metrics_markdown(table_rows(missing, single), DATASETS, RUNS, "test")
+    assert "| a_1 | not run | not run | not run | not run | not run | 0 |  | primary |" in text
+    assert "| 1* (1 not run) | 9 | primary |" in text
 
 
 def test_latex_escapes_what_it_must():
-    text = tables.metrics_latex(table_rows(row("a", 0.5)), DATASETS, "p", "test")
+    text = tables.metrics_latex(table_rows(row("a", 0.5)), DATASETS, RUNS, "test")
     assert r"\caption{Data \& more (5-core)" in text
     assert r"a\_1 & \textbf{0.5000}" in text
     assert r"95 \% interval" in text
@@ -72,4 +74,4 @@ def test_markdown_cells_cannot_break_the_table():
 
 
 def test_nothing_published_is_said():
-    assert "No published number" in tables.published_markdown([], DATASETS)
+    assert "No published number" in tables.published_markdown([], DATASETS, [])

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from made_data import CLOSED_FORM, GRADIENT, SASREC, random_rows, rows_of, train_request, write_prepared
-from seqrepro.data.splits import leave_one_out, train_and_validation
+from seqrepro.data.splits import leave_one_out
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.evaluation.metrics import NAMES
 from seqrepro.evaluation.ranks import SCHEMA
@@ -147,7 +147,7 @@ def test_fitting_on_validation_changes_the_test_ranking_only(inputs):
     assert tables["train"][1] != tables["train+validation"][1]
     split = read_split(request)
     expected = build_closed_form(MODELS["markov"][0], N_ITEMS)
-    expected.fit(train_and_validation(split))
+    expected.fit(split.train_and_validation)
     saved = restore(request.parameters["config"], N_ITEMS, request.output / "model.safetensors")
     assert torch.equal(saved.score(split.histories["test"]), expected.score(split.histories["test"]))
 
@@ -178,7 +178,7 @@ def test_bad_configurations_are_one_line(inputs, change, message, monkeypatch):
 def test_too_short_histories_are_an_input_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inputs = write_prepared(Path("data"), [[1, 2, 3], [2, 3, 1]], 3)
-    with pytest.raises(InputError, match="no user has 4 interactions"):
+    with pytest.raises(InputError, match="no user to train on or to validate with; expected users with 4 interactions"):
         train.run(train_request(inputs, *MODELS["sasrec"]))
 
 

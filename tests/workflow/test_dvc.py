@@ -79,7 +79,7 @@ def test_after_pull_a_changed_preparation_re_runs_what_uses_it(pulled):
     pulled.edit("params.yaml", "users: 60", "users: 61")
     pulled.seqrepro("restore", "--suite", "quick")
     kinds = [job.split()[0] for job in concerned(pulled.planned())]
-    assert sorted(kinds) == ["prepare", "probe", "probe", *["train"] * 5]
+    assert sorted(kinds) == ["describe", "prepare", "probe", "probe", *["train"] * 5]
 
 
 def test_a_damaged_pull_is_not_restored(pulled):

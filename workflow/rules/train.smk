@@ -2,7 +2,8 @@ rule train:
     input:
         request="results/plan/train/{dataset}/{run}/seed-{seed}.json",
         statistics="data/prepared/{dataset}/statistics.json",
-        sequences=ancient("data/prepared/{dataset}/sequences.parquet"),
+        data=ancient(PLAN.train_data),
+        negatives=PLAN.negatives,
     output:
         "results/runs/{dataset}/{run}/seed-{seed}/model.safetensors",
         "results/runs/{dataset}/{run}/seed-{seed}/history.parquet",

@@ -1,4 +1,4 @@
-"""The verbs that carry out a request: retrieve, prepare, train, probe, refit, compare, report."""
+"""The verbs that carry out a request: those of one job, and those of a whole suite."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from seqrepro.errors import InputError
 from seqrepro.harness import execute
 from seqrepro.workflow import announce_mirror
 
-OF_A_SUITE = ("refit", "compare", "report")
+OF_A_SUITE = ("refit", "survey", "compare", "report")
 
 
 def run_step(verb: str, description: str, words: list[str]) -> int:

@@ -186,6 +186,7 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
         yield from _names("model", experiment.models, ("experiments", key, "models"))
         yield from _names("probe", experiment.probes, ("experiments", key, "probes"))
     for name, suite in parameters.suites.items():
+        yield from _names("dataset", suite.describe, ("suites", name, "describe"))
         for key, scale in suite.experiments.items():
             place: Location = ("suites", name, "experiments", key)
             yield "experiment", key, place

@@ -11,7 +11,9 @@ from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.base import Configuration
 from seqrepro.config.datasets import Dataset
+from seqrepro.config.measures import Measures
 from seqrepro.config.probes import Probe
+from seqrepro.config.protocols import Protocol
 from seqrepro.config.training import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes part of file names")]
@@ -20,13 +22,6 @@ Architecture = Annotated[
     PopularityParameters | MarkovParameters | ItemKNNParameters | EASEParameters | SASRecParameters,
     Field(discriminator="family"),
 ]
-
-
-class Protocol(Configuration):
-    """How models are evaluated. Each table prints it. Ranks with and without the user's history are always kept."""
-
-    split: Literal["leave_one_out"]
-    candidates: Literal["full"] = Field("full", description="the target is ranked among all items")
 
 
 class Model(Configuration):
@@ -69,6 +64,7 @@ class Suite(Configuration):
     description: str
     versioned: bool = Field(False, description="finished runs are committed and stand in results/MANIFEST.json")
     experiments: dict[Name, Scale] = Field(min_length=1, description="names under `experiments`")
+    describe: list[str] = Field([], description="names under `datasets`, described beside those that experiments use")
     refit: Refit | None = None
 
 
@@ -78,6 +74,7 @@ class Parameters(Configuration):
     suite: str = Field(description="the suite that runs; `--config suite=NAME` overrides it")
     mirror: str | None = Field(None, description="folder or URL with copies of datasets; SEQREPRO_MIRROR overrides it")
     datasets: dict[Name, Dataset]
+    measures: Measures | None = Field(None, description="what datasets are described by; null: they are not")
     protocols: dict[str, Protocol]
     training: dict[str, Recipe]
     models: dict[Name, Model]

@@ -5,18 +5,15 @@ two suites need has one hash, one folder, and is trained once.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from seqrepro.config.datasets import RegistryDataset
+from seqrepro.config.dataset_plan import Registry, identity
 from seqrepro.config.parameters import Experiment, Model, Parameters, Scale
+from seqrepro.config.protocols import Protocol
 from seqrepro.config.training import Gradient
-from seqrepro.data.registry import Entry
-from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_text
-
-Registry = dict[str, Entry]
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,7 @@ class Run:
     config: dict[str, Any]  # canonical; the seed is no part of it
     seed: int
     needs: tuple[Need, ...]
+    protocol: Protocol
 
     @cached_property
     def config_hash(self) -> str:
@@ -83,7 +81,7 @@ def plan_suite(parameters: Parameters, suite: str, registry: Registry) -> list[R
         for run in _experiment_runs(parameters, suite, name, scale, registry):
             key = (run.dataset, run.config_hash, run.seed)
             before = runs[key].needs if key in runs else ()
-            runs[key] = Run(run.dataset, run.config, run.seed, (*before, *run.needs))
+            runs[key] = replace(run, needs=(*before, *run.needs))
     return list(runs.values())
 
 
@@ -92,42 +90,27 @@ def datasets_of(runs: Iterable[Run]) -> list[str]:
     return list(dict.fromkeys(run.dataset for run in runs))
 
 
-def configuration(parameters: Parameters, dataset: str, model: Model, split: str, registry: Registry) -> dict[str, Any]:
+def configuration(
+    parameters: Parameters, dataset: str, model: Model, protocol: Protocol, registry: Registry
+) -> dict[str, Any]:
     """The canonical configuration of a run, from which its hash is made."""
     return {
-        "dataset": dataset_identity(parameters, dataset, registry),
-        "split": split,
+        "dataset": identity(parameters.datasets[dataset], registry),
+        **protocol.configuration(),
         "model": model.architecture.canonical(),
         "training": parameters.training[model.training].canonical(),
     }
 
 
-def dataset_identity(parameters: Parameters, name: str, registry: Registry) -> dict[str, Any]:
-    """What determines a dataset's content: checksums of its files (or its generator) and the filter."""
-    dataset = parameters.datasets[name]
-    if isinstance(dataset, RegistryDataset):
-        return {"content": registry_entry(dataset.entry, registry).content(), "filter": dataset.filter.canonical()}
-    return {"content": sha256_text(canonical_json(dataset.generator.canonical())), "filter": {}}
-
-
-def registry_entry(name: str, registry: Registry) -> Entry:
-    """An entry of the dataset registry. Raises InputError if there is none of that name."""
-    if name not in registry:
-        from seqrepro.config.load import nearest
-
-        raise InputError(f"registry/datasets.yaml: no entry '{name}'{nearest(name, list(registry))}")
-    return registry[name]
-
-
 def _experiment_runs(parameters: Parameters, suite: str, name: str, scale: Scale, registry: Registry) -> Iterable[Run]:
     experiment: Experiment = parameters.experiments[name]
-    split = parameters.protocols[experiment.protocol].split
+    protocol = parameters.protocols[experiment.protocol]
     for dataset in scale.datasets:
         for model_name in scale.models or experiment.models:
             model = parameters.models[model_name]
             trained = isinstance(parameters.training[model.training], Gradient)
             probes = tuple(experiment.probes) if trained else ()
             need = Need(suite, name, tuple(experiment.papers), experiment.purpose, model_name, probes)
-            config = configuration(parameters, dataset, model, split, registry)
+            config = configuration(parameters, dataset, model, protocol, registry)
             for seed in scale.seeds if trained else [0]:
-                yield Run(dataset, config, seed, (need,))
+                yield Run(dataset, config, seed, (need,), protocol)

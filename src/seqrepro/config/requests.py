@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqrepro.config.datasets import RegistryDataset
+from seqrepro.config import dataset_plan
+from seqrepro.config.dataset_plan import PLAN, Registry
+from seqrepro.config.describe_plan import describe_requests, survey_request, survey_tables
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.plan import Registry, Run, datasets_of, plan_suite, registry_entry
+from seqrepro.config.plan import Run, datasets_of, plan_suite
 from seqrepro.errors import InputError
-from seqrepro.files import read_json, write_json
+from seqrepro.files import canonical_json, read_json, sha256_text, write_json
 from seqrepro.provenance.fingerprint import fingerprint
 from seqrepro.provenance.sidecar import read_sidecar, request_hash
 from seqrepro.request import Request
 
-PLAN = Path("results/plan")
 PAPERS = Path("registry/papers")
-PREPARED = ("interactions.parquet", "sequences.parquet", "items.parquet", "statistics.json")
 RUN_FILES = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
-PROTOCOL = "leave-one-out, full ranking, history masked, ties pessimistic"
 TABLES = ("metrics", "published", "comparisons", "runs")
 
 
@@ -43,8 +42,12 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
     """Plan a suite down to its jobs, in topological order."""
     runs = plan_suite(parameters, suite, registry)
     requests: dict[Path, Request] = {}
-    for dataset in datasets_of(runs):
-        requests |= _dataset_requests(parameters, dataset, registry)
+    described = _described(parameters, suite, runs)
+    for dataset in dict.fromkeys([*datasets_of(runs), *described]):
+        requests |= dataset_plan.requests(dataset, parameters.datasets[dataset], registry)
+    if parameters.measures:
+        requests |= dict(describe_requests(described, parameters.measures))
+    requests |= dict(_candidate_request(run) for run in runs if "candidates" in run.config)
     for run in runs:
         requests |= dict([_train_request(run), *_probe_requests(parameters, run)])
     requests |= dict(_suite_requests(parameters, suite, runs, registry))
@@ -83,21 +86,10 @@ def _request(step: str, module: str, folder: str, inputs: list[str], parameters:
     return Request(step, module, folder, inputs, parameters, list(uses), fingerprint((module, *uses)))
 
 
-def _dataset_requests(parameters: Parameters, name: str, registry: Registry) -> dict[Path, Request]:
-    dataset, folder = parameters.datasets[name], f"data/prepared/{name}"
-    prepare, path = "seqrepro.data.prepare", PLAN / f"prepare/{name}.json"
-    if not isinstance(dataset, RegistryDataset):
-        made = {"dataset": name, **dataset.canonical()}
-        return {path: _request("prepare", prepare, folder, [], made, "seqrepro.data.synthetic")}
-    entry = registry_entry(dataset.entry, registry)
-    made = {"dataset": name, **entry.preparation(dataset.filter.k_core)}
-    reader = f"seqrepro.data.formats.{entry.format}"
-    return {
-        PLAN / f"retrieve/{dataset.entry}.json": _request(
-            "retrieve", "seqrepro.data.retrieve", f"data/raw/{dataset.entry}", [], entry.retrieval()
-        ),
-        path: _request("prepare", prepare, folder, entry.raw_paths(), made, reader),
-    }
+def _candidate_request(run: Run) -> tuple[Path, Request]:
+    folder, wanted = Path(_negatives(run)).parent, {"dataset": run.dataset, "config": _evaluation(run)}
+    path = PLAN / f"candidates/{run.dataset}/{folder.name}.json"
+    return path, _request("candidates", "seqrepro.data.candidates", folder.as_posix(), _prepared(run), wanted)
 
 
 def _train_request(run: Run) -> tuple[Path, Request]:
@@ -109,7 +101,7 @@ def _train_request(run: Run) -> tuple[Path, Request]:
     folder = f"{run.folder}/seed-{run.seed}"
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
-    return path, _request("train", "seqrepro.training.train", folder, _prepared(run.dataset), wanted, *modules)
+    return path, _request("train", "seqrepro.training.train", folder, _data(run), wanted, *modules)
 
 
 def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Request]]:
@@ -117,7 +109,8 @@ def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Re
         probe = parameters.probes[name].canonical()
         module = f"seqrepro.probes.{probe.pop('kind')}"
         folder = f"{run.folder}/seed-{run.seed}"
-        inputs = [*_prepared(run.dataset), f"{folder}/model.safetensors", f"{folder}/ranks.parquet"]
+        data, negatives = _data(run)[:2], _data(run)[2:]
+        inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
         model = f"seqrepro.models.{run.config['model']['family']}"
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
@@ -128,19 +121,27 @@ def _suite_requests(
     parameters: Parameters, suite: str, runs: list[Run], registry: Registry
 ) -> Iterator[tuple[Path, Request]]:
     settings, results = parameters.suites[suite], f"results/{suite}"
+    surveyed = _described(parameters, suite, runs)
+    names = {
+        name: dataset_plan.description(name, parameters.datasets[name], registry)
+        for name in dict.fromkeys([*datasets_of(runs), *surveyed])
+    }
     described = {
         "suite": suite,
-        "datasets": {name: _describe(parameters, name, registry) for name in datasets_of(runs)},
-        "runs": _grouped(parameters, runs),
+        "datasets": {name: names[name] for name in datasets_of(runs)},
+        "runs": _grouped(parameters, runs, names),
     }
     published = sorted(path.as_posix() for path in PAPERS.glob("*/published.csv"))
     ranks = [f"{run.folder}/seed-{run.seed}/{name}" for run in runs for name in ("ranks.parquet", "metrics.json")]
-    compared = {**described, "split": "test", "protocol": PROTOCOL, "papers": sorted(_papers(runs))}
+    compared = {**described, "split": "test", "papers": sorted(_papers(runs))}
     yield (
         PLAN / f"compare/{suite}.json",
         _request("compare", "seqrepro.ledger.compare", f"{results}/tables", [*ranks, *published], compared),
     )
     extra = []
+    if surveyed:
+        yield survey_request(suite, {name: names[name] for name in surveyed}, published)
+        extra += survey_tables(suite)
     if settings.refit:
         points = [f"{PAPERS}/performance_law/{name}" for name in ("published_points.csv", "published_r2.csv")]
         fitted = {"suite": suite, "pf1": settings.refit.inverse_p1}
@@ -161,21 +162,7 @@ def _suite_requests(
     )
 
 
-def _describe(parameters: Parameters, name: str, registry: Registry) -> dict[str, Any]:
-    dataset = parameters.datasets[name]
-    if not isinstance(dataset, RegistryDataset):
-        return {"title": name, "family": "generated", "variant": "generated", "published_variants": []}
-    entry = registry_entry(dataset.entry, registry)
-    core = f", {dataset.filter.k_core}-core" if dataset.filter.k_core else ""
-    return {
-        "title": entry.title,
-        "family": entry.family,
-        "variant": f"{entry.variant}{core}",
-        "published_variants": list(entry.published_variants),
-    }
-
-
-def _grouped(parameters: Parameters, runs: list[Run]) -> list[dict[str, Any]]:
+def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry a configuration, with all its seeds."""
     groups: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -185,6 +172,7 @@ def _grouped(parameters: Parameters, runs: list[Run]) -> list[dict[str, Any]]:
             run.folder,
             {
                 "dataset": run.dataset,
+                "data_class": datasets[run.dataset]["class"],
                 "model": need.model,
                 "title": model.title,
                 "published_as": model.published_as,
@@ -193,15 +181,39 @@ def _grouped(parameters: Parameters, runs: list[Run]) -> list[dict[str, Any]]:
                 "experiment": need.experiment,
                 "papers": list(need.papers),
                 "probes": list(run.probes),
+                "protocol": run.protocol.text(),
+                "rankings": run.protocol.rankings(),
             },
         )
         group["seeds"].append(run.seed)
     return list(groups.values())
 
 
+def _described(parameters: Parameters, suite: str, runs: list[Run]) -> list[str]:
+    """The datasets that a suite describes: those of its runs, and those that it lists; none without `measures`."""
+    if parameters.measures is None:
+        return []
+    return list(dict.fromkeys([*datasets_of(runs), *parameters.suites[suite].describe]))
+
+
 def _papers(runs: list[Run]) -> set[str]:
     return {paper for run in runs for need in run.needs for paper in need.papers}
 
 
-def _prepared(dataset: str) -> list[str]:
-    return [f"data/prepared/{dataset}/{name}" for name in ("sequences.parquet", "statistics.json")]
+def _data(run: Run) -> list[str]:
+    """What a training reads, and every probe of it: the data, its statistics and, if there are any, the negatives."""
+    return [*_prepared(run), *([_negatives(run)] if "candidates" in run.config else [])]
+
+
+def _prepared(run: Run) -> list[str]:
+    return [f"data/prepared/{run.dataset}/{name}" for name in (run.protocol.source, "statistics.json")]
+
+
+def _negatives(run: Run) -> str:
+    """One file for all runs with the same dataset, split and candidates."""
+    return f"data/candidates/{run.dataset}/{sha256_text(canonical_json(_evaluation(run)))[:8]}/negatives.parquet"
+
+
+def _evaluation(run: Run) -> dict[str, Any]:
+    """The part of a configuration that says what is held out and ranked."""
+    return {key: value for key, value in run.config.items() if key not in ("model", "training")}

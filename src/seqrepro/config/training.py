@@ -10,7 +10,7 @@ Metric = Annotated[str, Field(pattern=r"^(hit_rate|ndcg|mrr)@[1-9][0-9]*$")]
 
 
 class CrossEntropy(Configuration):
-    """Softmax cross-entropy over the full catalogue, at every position."""
+    """Softmax cross-entropy over the full catalogue, at every target of the view."""
 
     name: Literal["cross_entropy"]
 
@@ -35,20 +35,24 @@ Optimizer = Adam  # becomes a union discriminated by `name` as optimizers are ad
 class Budget(Configuration):
     """How long a model may train, and when it stops."""
 
-    epochs: int = Field(ge=1, description="at most so many passes over the training users")
+    epochs: int = Field(ge=1, description="at most so many passes over the training examples")
     patience: int = Field(ge=1, description="stop after so many epochs without a better validation metric")
-    batch_size: int = Field(ge=1, description="users a step")
+    batch_size: int = Field(ge=1, description="examples a step: users, or prefixes of users (see view)")
     monitor: Metric = Field("ndcg@10", description="validation metric, history masked, ties pessimistic")
 
 
 class Gradient(Configuration):
-    """Training by gradient descent, all positions of a sequence at once."""
+    """Training by gradient descent."""
 
     kind: Literal["gradient"]
     objective: Objective
     optimizer: Optimizer
     budget: Budget
-    view: Literal["all_positions"] = "all_positions"
+    view: Literal["all_positions", "prefixes"] = Field(
+        "all_positions",
+        description="an example is a user with all positions as targets, or a prefix with the next item",
+    )
+    last: int | None = identity(None, ge=2, description="train on the last so many interactions of each user only")
     precision: Literal["fp32"] = "fp32"
     threads: int = Field(1, ge=1, description="CPU threads; part of the result, never taken from --cores")
     device: Literal["cpu", "cuda"] = identity("cpu")

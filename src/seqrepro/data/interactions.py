@@ -5,7 +5,8 @@ Shapes: N interactions, U users, V items.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from seqrepro.errors import InputError
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
+Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -29,6 +31,11 @@ class Interactions:
     timestamps: Int64 | None  # [N] Unix seconds
     attributes: Mapping[str, tuple[str, ...]] | None = None  # item source id -> its attributes
     n_items: int | None = None  # given: the items are 1..n_items already, whether or not somebody chose them
+    ratings: Float32 | None = None  # [N]
+    ranks: Int64 | None = None  # [N] place in the user's order of time, where a source knows more than its timestamps
+    fractions: Int64 | None = None  # [N] parts of the second beside the timestamps, in a unit that all rows share
+    dropped: Mapping[str, int] = field(default_factory=dict)  # rows left out because an option asked for it, by reason
+    notes: Mapping[str, str] = field(default_factory=dict)  # how the source was understood, where it left a choice
 
     def __len__(self) -> int:
         return len(self.users)
@@ -36,8 +43,9 @@ class Interactions:
     def select(self, mask: Mask) -> "Interactions":
         """The rows where `mask` [N] is true, in the same order."""
         keep = pa.array(mask)
-        timestamps = None if self.timestamps is None else self.timestamps[mask]
-        return Interactions(self.users.filter(keep), self.items.filter(keep), timestamps, self.attributes, self.n_items)
+        columns = {name: getattr(self, name) for name in ("timestamps", "ratings", "ranks", "fractions")}
+        kept: dict[str, Any] = {name: None if column is None else column[mask] for name, column in columns.items()}
+        return replace(self, users=self.users.filter(keep), items=self.items.filter(keep), **kept)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Numbered:
     users: Int64  # [N] 1..U
     items: Int32  # [N] 1..V
     timestamps: Int64 | None  # [N]
+    times: tuple[Int64, ...] | None  # [N] each: what orders a user's rows, the most important key last; None: the rows
+    ratings: Float32 | None  # [N]
     user_ids: pa.Array  # [U] source ids; row i is user i + 1
     item_ids: pa.Array  # [V]
 
@@ -83,11 +93,38 @@ def codes(ids: pa.Array) -> tuple[Int64, pa.Array]:
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary
 
 
-def number(interactions: Interactions) -> Numbered:
-    """Number users and items from 1: ids that are 1..n already are kept, others go by first appearance."""
+def number(interactions: Interactions, order_source: OrderSource = "source") -> Numbered:
+    """Number users and items from 1: ids that are 1..n already are kept, others go by first appearance.
+
+    Raises:
+        InputError: an order by timestamps, or ranks, that are not there.
+    """
     users, user_ids = _number(interactions.users, None)
     items, item_ids = _number(interactions.items, interactions.n_items)
-    return Numbered(users, items.astype(np.int32), interactions.timestamps, user_ids, item_ids)
+    return Numbered(
+        users=users,
+        items=items.astype(np.int32),
+        timestamps=interactions.timestamps,
+        times=time_keys(interactions, order_source),
+        ratings=interactions.ratings,
+        user_ids=user_ids,
+        item_ids=item_ids,
+    )
+
+
+def time_keys(interactions: Interactions, order_source: OrderSource) -> tuple[Int64, ...] | None:
+    """What orders a user's interactions, as keys for `numpy.lexsort`, or None if they stand in order.
+
+    Raises:
+        InputError: an order by timestamps, or ranks, that are not there.
+    """
+    if order_source == "source":
+        return None
+    keys = interactions.timestamps if order_source == "timestamp" else interactions.ranks
+    if keys is None:
+        raise InputError(f"order_source: found '{order_source}', expected 'source': these interactions have none")
+    finer = order_source == "timestamp" and interactions.fractions is not None
+    return (interactions.fractions, keys) if finer else (keys,)  # type: ignore[return-value]
 
 
 def _number(ids: pa.Array, size: int | None) -> tuple[Int64, pa.Array]:
@@ -98,24 +135,38 @@ def _number(ids: pa.Array, size: int | None) -> tuple[Int64, pa.Array]:
 
 
 def _dense(distinct: pa.Array) -> bool:
-    if not pa.types.is_integer(distinct.type):
+    """Whether distinct ids are the integers 1..n."""
+    if not pa.types.is_integer(distinct.type) or not len(distinct):
         return False
-    return set(distinct.to_pylist()) == set(range(1, len(distinct) + 1))
+    ends = pc.min_max(distinct).as_py()
+    return bool(ends["min"] == 1 and ends["max"] == len(distinct))
 
 
-def order(numbered: Numbered, order_source: OrderSource) -> Ordered:
-    """Sequences in a total order: by timestamp and then source row, or by source row alone.
+def combined(*keys: Int64) -> Int64:
+    """One number [N] for each combination of keys, [N] each, ordered as `numpy.lexsort` does: the last key decides.
 
-    Raises:
-        InputError: an order by timestamps that are not there.
+    Sorting this one number takes a third of the time of `lexsort`.
     """
-    if order_source == "source":
-        rows = np.argsort(numbered.users, kind="stable")
-    elif numbered.timestamps is None:
-        raise InputError("order_source: found 'timestamp', expected 'source': these interactions have no timestamps")
-    else:
-        rows = np.lexsort((numbered.timestamps, numbered.users))  # stable: ties stay in source order
-    users, lengths = np.unique(numbered.users, return_counts=True)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    code, size = np.zeros(len(keys[0]), dtype=np.int64), 1
+    for key in reversed(keys) if len(code) else ():
+        if size * _span(key) > np.iinfo(np.int64).max:  # then number what occurs: at most N values each
+            code, key = (np.unique(values, return_inverse=True)[1] for values in (code, key))
+            size = _span(code)
+        code *= _span(key)
+        code += key - key.min()
+        size *= _span(key)
+    return code
+
+
+def _span(key: Int64) -> int:
+    return int(key.max()) - int(key.min()) + 1
+
+
+def order(numbered: Numbered) -> Ordered:
+    """Sequences in a total order: by the keys of time and then source row, or by row alone."""
+    rows = np.argsort(combined(*(numbered.times or ()), numbered.users), kind="stable")  # ties stay in source order
+    lengths = np.bincount(numbered.users)
+    users = np.flatnonzero(lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths[users])]).astype(np.int64)
     timestamps = None if numbered.timestamps is None else numbered.timestamps[rows]
     return Ordered(users, offsets, numbered.items[rows], timestamps)

@@ -9,61 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from seqrepro.config.base import Configuration, canonical_value
+from seqrepro.data.source_kinds import FileName, Provenance, RawFile, Url, first_problem
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_text
 
 REGISTRY = Path("registry/datasets.yaml")
-MIRROR_VARIABLE = "SEQREPRO_MIRROR"
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-MirrorPath = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
-Provenance = Literal["primary", "archived", "third-party"]
-OrderSource = Literal["timestamp", "source"]
-
-
-class ArchiveSource(Configuration):
-    """A member of a zip file on the web."""
-
-    kind: Literal["archive"]
-    url: Url
-    member: str
-    provenance: Provenance
-    md5: Md5 | None = Field(None, description="of the zip file")
-    sha256: Sha256 | None = Field(None, description="of the zip file")
-
-
-class UrlSource(Configuration):
-    """A plain file on the web."""
-
-    kind: Literal["url"]
-    url: Url
-    provenance: Provenance
-
-
-class MirrorSource(Configuration):
-    """A file of the mirror that the user names: a folder, or a URL under which the same paths are found."""
-
-    kind: Literal["mirror"]
-    path: MirrorPath
-    provenance: Provenance
-    compression: Literal["xz", "none"] = "none"
-
-
-Source = Annotated[ArchiveSource | UrlSource | MirrorSource, Field(discriminator="kind")]
-
-
-class RawFile(Configuration):
-    """One file of a dataset: its name in `data/raw/<entry>/`, its content, and where it can be had."""
-
-    name: FileName
-    sha256: Sha256 | None = Field(description="of the content as stored in data/raw; null if nobody has computed it")
-    sources: tuple[Source, ...] = Field(min_length=1)
+OrderSource = Literal["timestamp", "source", "rank"]
 
 
 class Counts(Configuration):
@@ -72,6 +26,39 @@ class Counts(Configuration):
     users: int = Field(ge=1)
     items: int = Field(ge=1)
     interactions: int = Field(ge=1)
+
+
+class Agreement(Configuration):
+    """How the sequences of two datasets compare, user by user."""
+
+    users: int = Field(ge=0, description="users that are in both")
+    equal: int = Field(ge=0, description="the same items in the same order")
+    ties: int = Field(0, ge=0, description="the same but for the order of items with equal timestamps")
+    other: int = Field(0, ge=0, description="all others, with users that only one of the two has")
+    test_targets: int = Field(0, ge=0, description="users whose last items differ")
+    validation_targets: int = Field(0, ge=0, description="users whose last items but one differ")
+    times: int = Field(0, ge=0, description="users whose timestamps differ, if both datasets have them")
+    untold: int = Field(0, ge=0, description="structure only: users and items that their neighbours do not tell apart")
+
+
+class Reference(Configuration):
+    """Another entry that must hold the same sequences, but for differences that are known and counted."""
+
+    entry: str
+    filter: dict[str, Any] = Field({}, description="of this entry, as in params.yaml")
+    reference_filter: dict[str, Any] = Field({}, description="of the other entry")
+    order_source: OrderSource | None = Field(None, description="of this entry, if another than its own")
+    ids: Literal["same", "maps", "structure"]
+    user_map: RawFile | None = Field(None, description="maps: two columns under a header, id there and id here")
+    item_map: RawFile | None = None
+    expected: Agreement | None = Field(description="null: nobody has compared them yet")
+    note: str = Field("", description="what explains the differences")
+
+    @model_validator(mode="after")
+    def _maps_are_given(self) -> "Reference":
+        if {self.user_map is not None, self.item_map is not None} != {self.ids == "maps"}:
+            raise ValueError("user_map and item_map go with `ids: maps`")
+        return self
 
 
 class Entry(Configuration):
@@ -85,16 +72,23 @@ class Entry(Configuration):
     citation: str
     homepage: Url
     format: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="a module of seqrepro.data.formats")]
+    options: dict[str, str] = Field({}, description="arguments of the format's `read`")
     order_source: OrderSource
     provenance: Provenance = Field(description="class of the best source of exactly this content")
     expected: dict[Annotated[str, Field(pattern=r"^(raw|[1-9][0-9]*_core)$")], Counts]
     files: tuple[RawFile, ...] = Field(min_length=1)
     published_variants: tuple[str, ...] = Field((), description="texts that mean this variant in published tables")
+    time_unit: Literal["millisecond", "second", "day", "month"] | None = Field(None, description="as the source has it")
+    counts: Literal["computed", "published"] = Field("computed", description="where `expected` comes from")
+    comparable: bool = Field(True, description="false: its levels must not stand beside published ones")
+    caveat: str | None = Field(None, description="why not, or what else a reader must know; tables print it")
+    references: tuple[Reference, ...] = ()
 
     def content(self) -> str:
-        """SHA-256 of what determines the content: format, order, file names and their checksums; not the sources."""
-        files = {file.name: file.sha256 for file in self.files}
-        return sha256_text(canonical_json({"format": self.format, "order_source": self.order_source, "files": files}))
+        """SHA-256 of what determines the content: format, options, order, file names and checksums; not the sources."""
+        files = {file.name: file.sha256 or file.git_blob_sha1 for file in self.files}
+        told = {"format": self.format, "order_source": self.order_source, "files": files}
+        return sha256_text(canonical_json(told | ({"options": self.options} if self.options else {})))
 
     def raw_paths(self) -> list[str]:
         """Where `retrieve` puts the files, relative to the repository, in the registry's order."""
@@ -104,9 +98,8 @@ class Entry(Configuration):
         """The parameters of the `retrieve` step that depend on the entry."""
         return {"entry": self.name, "files": [canonical_value(file) for file in self.files]}
 
-    def preparation(self, k_core: int | None) -> dict[str, Any]:
-        """The parameters of the `prepare` step that depend on the entry and the filter."""
-        expected = self.expected.get(f"{k_core}_core" if k_core else "raw")
+    def preparation(self, filters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of the `prepare` step that depend on the entry and the (canonical) filter."""
         return {
             "source": "registry",
             "entry": self.name,
@@ -115,12 +108,22 @@ class Entry(Configuration):
             "checksums": {file.name: file.sha256 for file in self.files},
             "provenance": self.provenance,
             "order_source": self.order_source,
-            "filter": {"k_core": k_core} if k_core else {},
-            "expected": expected.canonical() if expected else None,
+            "filter": filters,
+            "expected": self._expected(filters),
+            **({"options": self.options} if self.options else {}),
+            **({"git_blobs": blobs} if (blobs := self._git_blobs()) else {}),
         }
 
+    def _git_blobs(self) -> dict[str, str]:
+        """What git calls the content of files of which nobody has told a SHA-256."""
+        return {file.name: file.git_blob_sha1 for file in self.files if not file.sha256 and file.git_blob_sha1}
 
-RawFiles = TypeAdapter(tuple[RawFile, ...])
+    def _expected(self, filters: dict[str, Any]) -> dict[str, Any] | None:
+        """The counts after this filter, where they are known: after none, or after a k-core alone."""
+        if set(filters) - {"k_core"}:
+            return None
+        counts = self.expected.get(f"{filters['k_core']}_core" if filters else "raw")
+        return counts.canonical() if counts else None
 
 
 def load_registry(path: Path = REGISTRY) -> dict[str, Entry]:
@@ -147,11 +150,3 @@ def _entry(path: Path, name: str, fields: Any) -> Entry:
         return Entry.model_validate_json(json.dumps({"name": name} | fields, default=str))
     except ValidationError as error:
         raise InputError(f"{path}: {name}.{first_problem(error)}") from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first finding of a validation as one line: key, what is wrong, what was found."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
-    return f"{key}: {problem['msg']}{found}"

@@ -100,18 +100,6 @@ def read_sequences(path: Path, n_items: int) -> Sequences:
     return sequences
 
 
-def concatenate(first: Sequences, second: Sequences) -> Sequences:
-    """The rows of both, one behind the other; timestamps are kept if both have them."""
-    both = first.timestamps is not None and second.timestamps is not None
-    return Sequences(
-        users=torch.cat([first.users, second.users]),
-        values=torch.cat([first.values, second.values]),
-        offsets=torch.cat([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        timestamps=torch.cat([first.timestamps, second.timestamps]) if both else None,  # type: ignore[list-item]
-        n_items=first.n_items,
-    )
-
-
 def offsets_of(lengths: Tensor) -> Tensor:
     """Row borders [U+1] of rows of the given lengths [U]."""
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])

@@ -1,10 +1,11 @@
 """Ranks of held-out items among all items of the catalogue, in one scoring pass.
 
-Both bounds under ties and both treatments of the history come from the same scores. All candidates of a user are
-scored in the same matrix product, so a comparison never mixes products of different shapes; the scores themselves may
-differ in their last bits when the number of users in a block changes.
+Both bounds under ties, both treatments of the history and the rank among saved negatives come from the same scores.
+All candidates of a user are scored in the same matrix product, so a comparison never mixes products of different
+shapes; the scores themselves may differ in their last bits when the number of users in a block changes.
 
-Shapes: B users of a block, U users, V items; score matrices have V+1 columns, column 0 is padding and never counts.
+Shapes: B users of a block, U users, V items, C negatives; score matrices have V+1 columns, column 0 is padding and
+never counts.
 """
 
 from dataclasses import dataclass, fields
@@ -36,6 +37,8 @@ class Ranks:
     unmasked_worst: Tensor
     target_in_history: Tensor  # [U] bool
     nll: Tensor | None  # [U] float32, -log softmax over the catalogue; None without a likelihood
+    sampled_best: Tensor | None = None  # among the target and its negatives; None without negatives
+    sampled_worst: Tensor | None = None
 
 
 @torch.no_grad()
@@ -43,6 +46,7 @@ def rank_all(
     model: Scorer,
     histories: Sequences,
     targets: Tensor,
+    negatives: Tensor | None = None,
     *,
     likelihood: bool,
     masked: Sequences | None = None,
@@ -54,6 +58,7 @@ def rank_all(
         model: gives the scores.
         histories: what the model sees.
         targets: the held-out items [U].
+        negatives: saved items [U, C] that the targets are also ranked among.
         likelihood: whether the scores are logits of a softmax, so that a likelihood exists.
         masked: the items that are no candidates; by default the histories.
         block: users scored together.
@@ -64,15 +69,18 @@ def rank_all(
     masked = histories if masked is None else masked
     parts = []
     for rows in torch.split(torch.arange(len(histories)), block):
-        scores = model.score(histories.select(rows))
-        parts.append(rank_scores(scores, targets[rows.to(targets.device)], masked.select(rows), likelihood=likelihood))
+        scores, shown = model.score(histories.select(rows)), rows.to(targets.device)
+        among = None if negatives is None else negatives[shown]
+        parts.append(rank_scores(scores, targets[shown], masked.select(rows), among, likelihood=likelihood))
     return _join(parts, histories, likelihood)
 
 
-def rank_scores(scores: Tensor, targets: Tensor, masked: Sequences, *, likelihood: bool) -> Ranks:
+def rank_scores(
+    scores: Tensor, targets: Tensor, masked: Sequences, negatives: Tensor | None = None, *, likelihood: bool
+) -> Ranks:
     """Rank the targets [B] by their scores [B, V+1]; the items of `masked` are no candidates in the masked ranks.
 
-    A target that is itself masked is a miss: its masked ranks are V+1.
+    A target that is itself masked is a miss: its masked ranks are V+1. Among negatives [B, C] it always is a candidate.
 
     Raises:
         CheckFailed: a score is NaN.
@@ -95,7 +103,18 @@ def rank_scores(scores: Tensor, targets: Tensor, masked: Sequences, *, likelihoo
         unmasked_worst=higher + equal,
         target_in_history=miss,
         nll=candidates.logsumexp(1) - target_scores[:, 0] if likelihood else None,
+        **_among(scores, target_scores, negatives),
     )
+
+
+def _among(scores: Tensor, target_scores: Tensor, negatives: Tensor | None) -> dict[str, Tensor]:
+    if negatives is None:
+        return {}
+    drawn = scores.gather(1, negatives)
+    return {
+        "sampled_best": 1 + _count(drawn > target_scores),
+        "sampled_worst": 1 + _count(drawn >= target_scores),
+    }
 
 
 def _count(matches: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 A target is named by its position in the user's whole sequence, not by its item: committed results of restricted data
 must not tell who chose what.
+
+The columns of SAMPLED are there only in runs whose protocol has saved negatives.
 """
 
 from typing import Any
@@ -27,6 +29,7 @@ SCHEMA = pa.schema(
         ("nll", pa.float32()),
     ]
 )
+SAMPLED = pa.schema([("rank_sampled_best", pa.int32()), ("rank_sampled_worst", pa.int32())])
 MASKINGS = ("masked", "unmasked")
 TIES = {"pessimistic": "worst", "optimistic": "best"}
 
@@ -45,16 +48,26 @@ def rank_table(split: str, histories: Sequences, ranks: Ranks) -> pa.Table:
         pa.nulls(len(histories)) if ranks.nll is None else ranks.nll.numpy(),
     ]
     arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    for field, ranked in zip(SAMPLED, (ranks.sampled_best, ranks.sampled_worst), strict=True):
+        if ranked is not None:
+            table = table.append_column(field, pa.array(ranked.numpy()).cast(field.type))
+    return table
+
+
+def rankings(table: pa.Table) -> tuple[str, ...]:
+    """The candidate sets of a rank table: 'masked', 'unmasked', and 'sampled' where negatives are used."""
+    return (*MASKINGS, "sampled") if set(SAMPLED.names) <= set(table.column_names) else MASKINGS
 
 
 def ranks_of(table: pa.Table, masking: str = "masked", ties: str = "pessimistic") -> Tensor:
-    """The ranks [U] of a rank table under one treatment of history ('masked', 'unmasked') and of ties."""
+    """The ranks [U] of a rank table among one set of candidates (see `rankings`) and one treatment of ties."""
     return torch.tensor(table[f"rank_{masking}_{TIES[ties]}"].to_numpy(), dtype=torch.int64)
 
 
 def summarise(table: pa.Table, n_items: int) -> dict[str, Any]:
-    """All metrics of one split's rows: {masked|unmasked: {pessimistic|optimistic: {metric: value}}}."""
+    """All metrics of one split's rows: {masked|unmasked[|sampled]: {pessimistic|optimistic: {metric: value}}}."""
     return {
-        masking: {ties: all_means(ranks_of(table, masking, ties), n_items) for ties in TIES} for masking in MASKINGS
+        masking: {ties: all_means(ranks_of(table, masking, ties), n_items) for ties in TIES}
+        for masking in rankings(table)
     }

@@ -8,10 +8,9 @@ import statistics as spread
 from pathlib import Path
 
 from seqrepro.evaluation.metrics import NAMES
-from seqrepro.evaluation.ranks import MASKINGS
 from seqrepro.files import Json, sha256_file, write_json
 from seqrepro.ledger import tables
-from seqrepro.ledger.evidence import Evidence, Row, collect, seed_folder
+from seqrepro.ledger.evidence import Evidence, Row, by_place, collect, seed_folder
 from seqrepro.ledger.published import Published, matches, obstacles, published_row, read_protocol, read_published
 from seqrepro.ledger.statistics import Estimate, difference, holm, mean
 from seqrepro.request import Request
@@ -29,45 +28,51 @@ def run(request: Request) -> list[Path]:
         InputError: a rank file or a table of published numbers is not what it must be.
     """
     wanted, folder = request.parameters, request.output
-    datasets, split, protocol = wanted["datasets"], wanted["split"], wanted["protocol"]
+    datasets, split, shown = wanted["datasets"], wanted["split"], (wanted["datasets"], wanted["runs"])
     evidence = collect(wanted["runs"])
-    metrics = tables.complete((row for one in evidence for row in metric_rows(one, split, protocol)), tables.METRICS)
+    metrics = tables.complete((row for one in evidence for row in metric_rows(one, split)), tables.METRICS)
     compared = tables.complete(
-        (row for name in datasets for row in comparison_rows(_on(evidence, name), split)), tables.COMPARISONS
+        (
+            row
+            for name in datasets
+            for group in by_place([one for one in evidence if one.run["dataset"] == name])
+            for row in comparison_rows(group, split)
+        ),
+        tables.COMPARISONS,
     )
     paths = [Path(path) for path in request.inputs if Path(path).name == "published.csv"]
-    published = published_rows(evidence, read_published(paths), datasets, split, protocol)
+    published = published_rows(evidence, read_published(paths), datasets, split)
     write_json(folder / "metrics.json", headline(evidence, metrics))
     return [
         folder / "metrics.json",
         *tables.write_table(folder / "metrics", metrics, tables.METRICS),
         *tables.write_texts(
             folder / "metrics",
-            md=tables.metrics_markdown(metrics, datasets, protocol, split),
-            tex=tables.metrics_latex(metrics, datasets, protocol, split),
+            md=tables.metrics_markdown(metrics, *shown, split),
+            tex=tables.metrics_latex(metrics, *shown, split),
         ),
         *tables.write_table(folder / "runs", (row for one in evidence for row in run_rows(one)), tables.RUNS),
         *tables.write_table(folder / "published", published, tables.PUBLISHED),
-        *tables.write_texts(folder / "published", md=tables.published_markdown(published, datasets)),
+        *tables.write_texts(folder / "published", md=tables.published_markdown(published, *shown)),
         *tables.write_table(folder / "comparisons", compared, tables.COMPARISONS),
-        *tables.write_texts(folder / "comparisons", md=tables.comparisons_markdown(compared, datasets)),
+        *tables.write_texts(folder / "comparisons", md=tables.comparisons_markdown(compared, *shown)),
     ]
 
 
-def metric_rows(evidence: Evidence, split: str, protocol: str) -> list[Row]:
-    """Each metric of one configuration, with and without history masking."""
+def metric_rows(evidence: Evidence, split: str) -> list[Row]:
+    """Each metric of one configuration, with and without history masking, and among negatives where they are used."""
     return [
         {
             **_identity(evidence),
             "metric": metric,
             "masking": masking,
             "split": split,
-            "protocol": protocol.replace("history masked", f"history {masking}"),
+            "protocol": protocol,
             "seeds": len(evidence.seeds),
             "missing_seeds": " ".join(map(str, evidence.missing)),
             **(_accuracy(evidence, metric, masking, split) if evidence.seeds else {}),
         }
-        for masking in MASKINGS
+        for masking, protocol in evidence.run["rankings"].items()
         for metric in NAMES
     ]
 
@@ -79,7 +84,7 @@ def run_rows(evidence: Evidence) -> list[Row]:
 
 
 def comparison_rows(evidence: list[Evidence], split: str) -> list[Row]:
-    """Every configuration of one dataset against its best simple baseline; nothing where none is finished."""
+    """Every configuration of one dataset and protocol against the best simple baseline; nothing where none is there."""
     baseline = best_baseline(evidence)
     if baseline is None:
         return []
@@ -93,12 +98,10 @@ def best_baseline(evidence: list[Evidence]) -> Evidence | None:
     return max(simple, key=lambda one: one.sample(SELECTION_METRIC, "validation").gains_US.mean(), default=None)
 
 
-def published_rows(
-    evidence: list[Evidence], published: list[Published], datasets: Json, split: str, protocol: str
-) -> list[Row]:
+def published_rows(evidence: list[Evidence], published: list[Published], datasets: Json, split: str) -> list[Row]:
     """Published numbers of the same family, model and metric beside each of our configurations."""
     return [
-        _beside(one, number, datasets[one.run["dataset"]], split, protocol)
+        _beside(one, number, datasets[one.run["dataset"]], split)
         for one in evidence
         for number in published
         if number.metric in NAMES and matches(number, one.run, datasets[one.run["dataset"]])
@@ -118,7 +121,7 @@ def headline(evidence: list[Evidence], metrics: list[Row]) -> Json:
 
 
 def _identity(evidence: Evidence) -> Row:
-    return {key: evidence.run[key] for key in ("dataset", "model", "title", "folder")}
+    return {key: evidence.run[key] for key in ("dataset", "data_class", "model", "title", "folder")}
 
 
 def _accuracy(evidence: Evidence, metric: str, masking: str, split: str) -> Row:
@@ -168,6 +171,7 @@ def _comparison(one: Evidence, baseline: Evidence, metric: str, split: str) -> R
         "baseline_folder": baseline.run["folder"],
         "baseline_seeds": len(baseline.seeds),
         "metric": metric,
+        "protocol": one.run["protocol"],
         "seeds": len(one.seeds),
     }
     if not one.seeds:
@@ -184,17 +188,15 @@ def _verdict(row: Row) -> str:
     return "worse" if row["p_holm"] < LEVEL and row["high"] < 0 else "no difference shown"
 
 
-def _beside(one: Evidence, number: Published, dataset: Json, split: str, protocol: str) -> Row:
-    ours = mean(one.sample(number.metric, split, number.masking)) if one.seeds else None
-    masking = f"history {number.masking}"
+def _beside(one: Evidence, number: Published, dataset: Json, split: str) -> Row:
+    masking = number.ranking(one.run["rankings"])
+    ours = mean(one.sample(number.metric, split, masking)) if one.seeds else None
+    protocol = one.run["rankings"][masking]
     return {
         **_identity(one),
         "seeds": len(one.seeds),
         "variant_ours": dataset["variant"],
-        "protocol_ours": protocol.replace("history masked", masking),
+        "masking": masking,
+        "protocol_ours": protocol,
         **published_row(number, ours, obstacles(number, read_protocol(protocol), dataset)),
     }
-
-
-def _on(evidence: list[Evidence], dataset: str) -> list[Evidence]:
-    return [one for one in evidence if one.run["dataset"] == dataset]

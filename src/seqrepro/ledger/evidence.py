@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import user_values
-from seqrepro.evaluation.ranks import SCHEMA, ranks_of
+from seqrepro.evaluation.ranks import SAMPLED, SCHEMA, ranks_of
 from seqrepro.files import Json, read_json
 from seqrepro.ledger.statistics import Array, Sample
 
@@ -26,10 +26,15 @@ Row = dict[str, Any]
 class Evidence:
     """One configuration on one dataset: its finished seeds, their facts and their ranks."""
 
-    run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds
+    run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds, protocol, rankings
     seeds: list[int]  # the finished ones
     facts: list[Json]  # metrics.json of each finished seed
     ranks: list[pa.Table]  # ranks.parquet of each finished seed
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Dataset and protocol: only what agrees in both is compared."""
+        return self.run["dataset"], self.run["protocol"]
 
     @property
     def missing(self) -> list[int]:
@@ -59,12 +64,19 @@ def collect(runs: Iterable[Json]) -> list[Evidence]:
     """Read the finished seeds of each run entry; a seed without its files is missing, not an error.
 
     Raises:
-        InputError: a rank file lacks columns, or runs on one dataset do not rank for the same users and positions.
+        InputError: a rank file lacks columns, or runs on one dataset under one protocol do not rank for the same users
+            and positions.
     """
     found = [_read(run) for run in runs]
-    for dataset in dict.fromkeys(evidence.run["dataset"] for evidence in found):
-        _same_users([evidence for evidence in found if evidence.run["dataset"] == dataset])
+    for group in by_place(found):
+        _same_users(group)
     return found
+
+
+def by_place(evidence: list[Evidence]) -> list[list[Evidence]]:
+    """The configurations of each dataset and protocol, in order of first appearance."""
+    places = dict.fromkeys(one.place for one in evidence)
+    return [[one for one in evidence if one.place == place] for place in places]
 
 
 def seed_folder(run: Json, seed: int) -> Path:
@@ -74,7 +86,7 @@ def seed_folder(run: Json, seed: int) -> Path:
 
 def _read(run: Json) -> Evidence:
     seeds = [seed for seed in run["seeds"] if all(path.is_file() for path in _files(run, seed))]
-    tables = [_read_ranks(_files(run, seed)[0]) for seed in seeds]
+    tables = [_read_ranks(_files(run, seed)[0], run) for seed in seeds]
     return Evidence(run, seeds, [read_json(_files(run, seed)[1]) for seed in seeds], tables)
 
 
@@ -83,11 +95,12 @@ def _files(run: Json, seed: int) -> tuple[Path, Path]:
     return folder / "ranks.parquet", folder / "metrics.json"
 
 
-def _read_ranks(path: Path) -> pa.Table:
+def _read_ranks(path: Path, run: Json) -> pa.Table:
     table = pq.read_table(path)
-    lacking = [name for name in SCHEMA.names if name not in table.column_names]
+    expected = [*SCHEMA.names, *(SAMPLED.names if "sampled" in run["rankings"] else [])]
+    lacking = [name for name in expected if name not in table.column_names]
     if lacking:
-        raise InputError(f"{path}: no column '{lacking[0]}', expected {', '.join(SCHEMA.names)}")
+        raise InputError(f"{path}: no column '{lacking[0]}', expected {', '.join(expected)}")
     return table
 
 

@@ -6,7 +6,7 @@ model and metric match; it is comparable only when protocol and dataset variant 
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Protocol:
     leave_one_out: bool | None
     full_ranking: bool | None
     masked: bool | None
+    negatives: str | None = None  # number and kind of sampled candidates, such as '100 uniform'
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Published:
     value: float
     protocol: Protocol
 
-    @property
-    def masking(self) -> str:
-        """Which of our two numbers stands beside it: the masked one unless theirs says unmasked."""
+    def ranking(self, ours: Iterable[str]) -> str:
+        """Which of our numbers stands beside it: the masked one, unless theirs says unmasked or is among negatives."""
+        if self.protocol.full_ranking is False and "sampled" in ours:
+            return "sampled"
         return "unmasked" if self.protocol.masked is False else "masked"
 
 
@@ -62,6 +64,7 @@ def read_protocol(text: str) -> Protocol:
         _says(text, r"leave[-_ ]one[-_ ]out|\bLOO\b", r"temporal split|ratio split|leave[-_ ]two[-_ ]out"),
         _says(text, r"full[-_ ](ranking|catalogue|softmax ranking)|all items", r"sampled|negatives|candidates"),
         _says(text, r"\bmask(ed|ing)\b", r"\bunmasked\b|not masked|without masking|no (history )?masking|un-masked"),
+        _negatives(text),
     )
 
 
@@ -70,16 +73,17 @@ def obstacles(published: Published, ours: Protocol, dataset: Json) -> list[str]:
 
     Args:
         published: the published number.
-        ours: our protocol (its masking is that of the number we put beside it).
+        ours: the protocol of the ranking that we put beside it.
         dataset: our dataset, with `variant` and, where known, `published_variants`: texts that name the same data.
     """
     theirs, found = published.protocol, []
     if ours.leave_one_out is not True or theirs.leave_one_out is not True:
         found.append("split not stated" if theirs.leave_one_out is None else "other split")
-    if ours.full_ranking is not True or theirs.full_ranking is not True:
-        found.append("candidates not stated" if theirs.full_ranking is None else "sampled candidates")
-    if theirs.masked is None:
+    found += _other_candidates(theirs, ours)
+    if theirs.masked is None and not (theirs.negatives and ours.negatives):
         found.append("history masking not stated")
+    if not dataset["comparable"]:
+        found.append(f"our data: {dataset['caveat']}")
     if not _same_variant(published.row["variant"], dataset):
         theirs_named = published.row["variant"] or "not stated"
         found.append(f"variant not known to agree (theirs: {theirs_named}; ours: {dataset['variant']})")
@@ -112,7 +116,6 @@ def published_row(published: Published, estimate: Estimate | None, reasons: list
         **{key: row[key] for key in ("paper", "table", "reported_by", "source", "source_class", "note")},
         "published_as": row["model"],
         "metric": published.metric,
-        "masking": published.masking,
         "ours": estimate and estimate.value,
         "low": estimate and estimate.low,
         "high": estimate and estimate.high,
@@ -152,6 +155,23 @@ def _value(path: Path, number: int, metric: str, text: str) -> float:
     if re.fullmatch(r"(hit_rate|ndcg|mrr)@\d+", metric) and not 0 <= value <= 1:
         raise InputError(f"{path}: line {number}: {metric} is {text}, expected a fraction between 0 and 1")
     return value
+
+
+def _other_candidates(theirs: Protocol, ours: Protocol) -> list[str]:
+    if ours.negatives:
+        same = theirs.negatives == ours.negatives
+        return (
+            [] if same else [f"other candidates (theirs: {theirs.negatives or 'not stated'}; ours: {ours.negatives})"]
+        )
+    if theirs.full_ranking is True and ours.full_ranking is True:
+        return []
+    return ["candidates not stated" if theirs.full_ranking is None else "sampled candidates"]
+
+
+def _negatives(text: str) -> str | None:
+    """'100 uniform' of '100 uniformly sampled negatives'; None unless both number and kind are stated."""
+    found = re.search(r"\b(\d+) (uniform|popularity)(?:ly)?[- ](?:sampled )?negatives", text, re.IGNORECASE)
+    return f"{found[1]} {found[2].lower()}" if found else None
 
 
 def _says(text: str, yes: str, no: str) -> bool | None:

@@ -10,13 +10,14 @@ from seqrepro.files import Json, atomic, write_parquet, write_text
 from seqrepro.ledger.evidence import Row
 
 PAPER_METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@20", "ndcg@20", "mrr@10")
+PRINTED = ("masked", "sampled")  # the others stand in the CSV
 DIGITS = 4
 NOT_RUN = "not run"
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 
 METRICS = pa.schema(
     [
-        *((name, TEXT) for name in ("dataset", "model", "title", "metric", "masking")),
+        *((name, TEXT) for name in ("dataset", "data_class", "model", "title", "metric", "masking")),
         *((name, WHOLE) for name in ("seeds", "users")),
         *((name, REAL) for name in ("mean", "low", "high", "optimistic", "sd_seeds")),
         ("interval_covers", TEXT),
@@ -26,7 +27,7 @@ METRICS = pa.schema(
 )
 RUNS = pa.schema(
     [
-        *((name, TEXT) for name in ("dataset", "model", "title")),
+        *((name, TEXT) for name in ("dataset", "data_class", "model", "title")),
         ("seed", WHOLE),
         ("state", TEXT),
         *((name, WHOLE) for name in ("n_users", "n_items", "parameters", "best_epoch", "epochs")),
@@ -35,15 +36,15 @@ RUNS = pa.schema(
 )
 COMPARISONS = pa.schema(
     [
-        *((name, TEXT) for name in ("dataset", "model", "title", "baseline", "metric")),
+        *((name, TEXT) for name in ("dataset", "data_class", "model", "title", "baseline", "metric")),
         *((name, WHOLE) for name in ("seeds", "baseline_seeds", "users")),
         *((name, REAL) for name in ("difference", "low", "high", "p", "p_holm")),
-        *((name, TEXT) for name in ("verdict", "note", "folder", "baseline_folder")),
+        *((name, TEXT) for name in ("verdict", "note", "protocol", "folder", "baseline_folder")),
     ]
 )
 PUBLISHED = pa.schema(
     [
-        *((name, TEXT) for name in ("dataset", "model", "title", "published_as", "metric", "masking")),
+        *((name, TEXT) for name in ("dataset", "data_class", "model", "title", "published_as", "metric", "masking")),
         ("seeds", WHOLE),
         *((name, REAL) for name in ("ours", "low", "high", "published", "difference", "relative_difference")),
         *((name, TEXT) for name in ("within_5_percent", "comparable", "why_not", "variant_ours", "variant_theirs")),
@@ -116,37 +117,38 @@ def caption(dataset: Json, protocol: str, split: str) -> str:
     )
 
 
-def metrics_markdown(rows: list[Row], datasets: Json, protocol: str, split: str) -> str:
-    """One Markdown table a dataset, rows models."""
+def metrics_markdown(rows: list[Row], datasets: Json, runs: list[Json], split: str) -> str:
+    """One Markdown table a dataset, protocol and set of candidates, rows models."""
 
     def cell(row: Row, best: bool) -> str:
         value = f"**{number(row['mean'])}**" if best else number(row["mean"])
         return f"{value}{_optimistic(row)} {interval(row)}"
 
     parts = []
-    for name, shown in _shown(rows, datasets):
-        head = ["Model", *PAPER_METRICS, "seeds", "users"]
+    for name, shown in _shown(rows, datasets, runs):
+        head = ["Model", *PAPER_METRICS, "seeds", "users", "data"]
         lines = _paper_rows(shown, cell)
-        parts.append(f"## {datasets[name]['title']}\n\n{caption(datasets[name], protocol, split)}\n")
+        said = caption(datasets[name], shown[0]["protocol"], split)
+        parts.append(f"## {datasets[name]['title']}\n\n{said}\n")
         parts.append(markdown(head, lines))
     return "\n".join(["# Accuracy\n", *parts])
 
 
-def metrics_latex(rows: list[Row], datasets: Json, protocol: str, split: str) -> str:
-    """One LaTeX table a dataset (package booktabs), rows models."""
+def metrics_latex(rows: list[Row], datasets: Json, runs: list[Json], split: str) -> str:
+    """One LaTeX table a dataset, protocol and set of candidates (package booktabs), rows models."""
 
     def cell(row: Row, best: bool) -> str:
         value = rf"\textbf{{{number(row['mean'])}}}" if best else number(row["mean"])
         return rf"{value}{_optimistic(row)} {{\scriptsize {interval(row)}}}"
 
     parts = []
-    for name, shown in _shown(rows, datasets):
-        head = " & ".join(map(_escape, ["Model", *PAPER_METRICS, "seeds", "users"]))
+    for name, shown in _shown(rows, datasets, runs):
+        head = " & ".join(map(_escape, ["Model", *PAPER_METRICS, "seeds", "users", "data"]))
         lines = [" & ".join([_escape(line[0]), *line[1:]]) + r" \\" for line in _paper_rows(shown, cell)]
         parts += [
             r"\begin{table}",
-            rf"\caption{{{_escape(caption(datasets[name], protocol, split))}}}",
-            rf"\begin{{tabular}}{{l{'l' * len(PAPER_METRICS)}rr}}",
+            rf"\caption{{{_escape(caption(datasets[name], shown[0]['protocol'], split))}}}",
+            rf"\begin{{tabular}}{{l{'l' * len(PAPER_METRICS)}rrl}}",
             rf"\toprule{chr(10)}{head} \\{chr(10)}\midrule",
             *lines,
             rf"\bottomrule{chr(10)}\end{{tabular}}{chr(10)}\end{{table}}{chr(10)}",
@@ -154,17 +156,16 @@ def metrics_latex(rows: list[Row], datasets: Json, protocol: str, split: str) ->
     return "\n".join(parts)
 
 
-def comparisons_markdown(rows: list[Row], datasets: Json) -> str:
-    """Every model against the best simple baseline, as one Markdown table a dataset."""
-    head = ["Model", "metric", "difference", "95 % interval", "p (Holm)", "verdict", "note"]
+def comparisons_markdown(rows: list[Row], datasets: Json, runs: list[Json]) -> str:
+    """Every model against the best simple baseline, as one Markdown table a dataset and protocol."""
+    head = ["Model", "metric", "difference", "95 % interval", "p (Holm)", "verdict", "note", "data"]
     parts = [
         "# Against the best simple baseline\n",
         "The baseline is the closed-form model with the best validation ndcg@10. Differences are paired by user; "
-        "p values are adjusted over the models of a dataset (Holm). Absence of significance proves nothing.\n",
+        "p values are adjusted over the models of a table (Holm). Absence of significance proves nothing.\n",
     ]
-    for name in _names(rows, datasets):
-        shown = [row for row in rows if row["dataset"] == name]
-        parts.append(f"## {datasets[name]['title']}: against {shown[0]['baseline']}\n")
+    for name, protocol, shown in places(rows, datasets, runs):
+        parts.append(f"## {datasets[name]['title']}{protocol}: against {shown[0]['baseline']}\n")
         lines = [
             [
                 row["title"],
@@ -174,6 +175,7 @@ def comparisons_markdown(rows: list[Row], datasets: Json) -> str:
                 p_value(row["p_holm"]),
                 row["verdict"] or "",
                 row["note"] or "",
+                row["data_class"],
             ]
             for row in shown
         ]
@@ -181,17 +183,17 @@ def comparisons_markdown(rows: list[Row], datasets: Json) -> str:
     return "\n".join(parts)
 
 
-def published_markdown(rows: list[Row], datasets: Json) -> str:
-    """Published numbers beside ours, as one Markdown table a dataset."""
+def published_markdown(rows: list[Row], datasets: Json, runs: list[Json]) -> str:
+    """Published numbers beside ours, as one Markdown table a dataset and protocol."""
     head = ["Model", "published as", "metric", "ours", "95 % interval", "published", "difference", "within 5 %"]
     parts = ["# Published numbers beside ours\n"]
-    for name in _names(rows, datasets):
+    for name, protocol, shown in places(rows, datasets, runs):
         lines = [
             [
                 row["title"],
                 row["published_as"],
                 f"{row['metric']}, {row['masking']}",
-                number(row["ours"]) or NOT_RUN,
+                f"{number(row['ours']) or NOT_RUN} ({row['data_class']})",
                 interval(row) if row["low"] is not None else "",
                 number(row["published"]),
                 percent(row["relative_difference"]),
@@ -199,10 +201,9 @@ def published_markdown(rows: list[Row], datasets: Json) -> str:
                 row["comparable"] + (f": {row['why_not']}" if row["why_not"] else ""),
                 f"{row['reported_by']}, {row['table']} ({row['source_class']}; {row['source']})",
             ]
-            for row in rows
-            if row["dataset"] == name
+            for row in shown
         ]
-        parts += [f"## {datasets[name]['title']}\n", markdown([*head, "comparable", "reported by"], lines)]
+        parts += [f"## {datasets[name]['title']}{protocol}\n", markdown([*head, "comparable", "reported by"], lines)]
     return "\n".join(parts if len(parts) > 1 else [*parts, "No published number names these models and datasets.\n"])
 
 
@@ -224,14 +225,31 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
-def _shown(rows: list[Row], datasets: Json) -> list[tuple[str, list[Row]]]:
-    masked = [row for row in rows if row["masking"] == "masked" and row["metric"] in PAPER_METRICS]
-    return [(name, [row for row in masked if row["dataset"] == name]) for name in _names(masked, datasets)]
+def places(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str, str, list[Row]]]:
+    """The rows of each dataset and protocol: (dataset, words, rows).
+
+    The words name the protocol, for a heading; they are empty where the runs on the dataset have one protocol only.
+    """
+    found = []
+    for name in datasets:
+        protocols = {run["folder"]: run["protocol"] for run in runs if run["dataset"] == name}
+        several = len(set(protocols.values())) > 1
+        for protocol in dict.fromkeys(protocols.values()):
+            own = [row for row in rows if protocols.get(row["folder"]) == protocol]
+            if own:
+                found.append((name, f" ({protocol})" if several else "", own))
+    return found
 
 
-def _names(rows: list[Row], datasets: Json) -> list[str]:
-    present = {row["dataset"] for row in rows}
-    return [name for name in datasets if name in present]
+def _shown(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str, list[Row]]]:
+    """(dataset, rows) of each table of accuracies."""
+    wanted = [row for row in rows if row["masking"] in PRINTED and row["metric"] in PAPER_METRICS]
+    tables = [
+        (name, [row for row in own if row["masking"] == masking])
+        for name, _, own in places(wanted, datasets, runs)
+        for masking in PRINTED
+    ]
+    return [(name, own) for name, own in tables if own]
 
 
 def _paper_rows(rows: list[Row], cell: Callable[[Row, bool], str]) -> list[list[str]]:
@@ -242,7 +260,7 @@ def _paper_rows(rows: list[Row], cell: Callable[[Row, bool], str]) -> list[list[
             cells = [cell(metrics[metric], best[metric] == folder) for metric in PAPER_METRICS]
         else:
             cells = [NOT_RUN] * len(PAPER_METRICS)
-        lines.append([first["title"], *cells, seeds(first), str(first["users"] or "")])
+        lines.append([first["title"], *cells, seeds(first), str(first["users"] or ""), first["data_class"]])
     return lines
 
 

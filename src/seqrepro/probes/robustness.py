@@ -53,14 +53,14 @@ def run(request: Request) -> list[Path]:
     config = request.parameters["config"]
     machine.prepare(config["training"] | {"device": "cpu"})
     split = read_split(request)
-    histories, targets = split.histories["test"], split.targets["test"]
+    histories, targets, negatives = split.evaluation("test")
     model = restore(config, histories.n_items, Path(request.inputs[2]))
     likelihood = config["training"]["kind"] == "gradient"
     tables = {}
     for perturbation in request.parameters["perturbations"]:
         generator = generator_for(request.parameters["seed"], f"robustness:{label(perturbation)}")
         shown = perturb(histories, targets, perturbation, generator)
-        tables[label(perturbation)] = _ranks(model, shown, histories, targets, likelihood)
+        tables[label(perturbation)] = _ranks(model, shown, histories, (targets, negatives), likelihood)
     return _write(request.output, _test_ranks(Path(request.inputs[3])), tables, histories.n_items)
 
 
@@ -131,8 +131,10 @@ def _strength(perturbation: Parameters) -> list[Any]:
     return [value for name, value in sorted(perturbation.items()) if name != "kind"]
 
 
-def _ranks(model: Scorer, shown: Sequences, histories: Sequences, targets: Tensor, likelihood: bool) -> pa.Table:
-    ranks = rank_all(model, shown, targets, likelihood=likelihood, masked=histories)
+def _ranks(
+    model: Scorer, shown: Sequences, histories: Sequences, ranked: tuple[Tensor, Tensor | None], likelihood: bool
+) -> pa.Table:
+    ranks = rank_all(model, shown, *ranked, likelihood=likelihood, masked=histories)
     return rank_table("test", histories, ranks)
 
 

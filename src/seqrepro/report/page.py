@@ -33,7 +33,7 @@ def run(request: Request) -> list[Path]:
     wanted = request.parameters
     rows = {name: _read(Path(wanted["tables"]) / f"{name}.parquet") for name in _TABLES}
     records = read_records(wanted["runs"], rows["runs"])
-    sections = [_section(name, wanted, rows) for name in wanted["datasets"]]
+    sections = [_section(runs, wanted, rows) for runs in _places(wanted)]
     environments = Environments()
     for record in records:
         for sidecar in record.sidecars:
@@ -45,7 +45,7 @@ def run(request: Request) -> list[Path]:
         records=records,
         environments=environments,
         extras=[_extra(table) for table in wanted.get("extra_tables") or []],
-        protocol=next((row["protocol"] for row in rows["metrics"] if row["masking"] == "masked"), ""),
+        protocol="; ".join(dict.fromkeys(run["protocol"] for run in wanted["runs"])),
         counts=_counts(records),
         all_generated=all(section["generated"] for section in sections),
     )
@@ -57,11 +57,31 @@ def run(request: Request) -> list[Path]:
 _TABLES = ("metrics", "runs", "published", "comparisons")
 
 
-def _section(name: str, wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
-    """What the page shows of one dataset."""
+def _places(wanted: Json) -> list[list[Json]]:
+    """The runs of each dataset and protocol, in the order of the datasets."""
+    of_datasets = [[run for run in wanted["runs"] if run["dataset"] == name] for name in wanted["datasets"]]
+    return [
+        [run for run in runs if run["protocol"] == protocol]
+        for runs in of_datasets
+        for protocol in dict.fromkeys(run["protocol"] for run in runs)
+    ]
+
+
+def _named(runs: list[Json], wanted: Json) -> tuple[str, Json]:
+    """What the page calls the runs of one protocol on a dataset, and the dataset; the only protocol is not named."""
+    name, protocol = runs[0]["dataset"], runs[0]["protocol"]
     dataset = wanted["datasets"][name]
-    own = {table: [row for row in found if row["dataset"] == name] for table, found in rows.items()}
-    runs = [run for run in wanted["runs"] if run["dataset"] == name]
+    protocols = list(dict.fromkeys(run["protocol"] for run in wanted["runs"] if run["dataset"] == name))
+    if len(protocols) == 1:
+        return name, dataset
+    return f"{name}-{1 + protocols.index(protocol)}", dataset | {"title": f"{dataset['title']} ({protocol})"}
+
+
+def _section(runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
+    """What the page shows of one protocol on one dataset."""
+    name, dataset = _named(runs, wanted)
+    folders = {run["folder"] for run in runs}
+    own = {table: [row for row in found if row["folder"] in folders] for table, found in rows.items()}
     masked = [row for row in own["metrics"] if row["masking"] == "masked"]
     folder, title = Path(wanted["figures"]), dataset["title"]
     drawn = {
@@ -76,6 +96,8 @@ def _section(name: str, wanted: Json, rows: dict[str, list[Row]]) -> dict[str, A
         "generated": dataset["family"] == GENERATED,
         "masked": _table(masked),
         "unmasked": _table([row for row in own["metrics"] if row["masking"] == "unmasked"]),
+        "sampled": _table([row for row in own["metrics"] if row["masking"] == "sampled"]),
+        "among": runs[0]["rankings"].get("sampled"),
         "top": next((row for row in masked if (row["metric"], row["folder"]) == (HEADLINE, best.get(HEADLINE))), None),
         "users": max((row["users"] or 0 for row in masked), default=0),
         "repeated": max((row["targets_in_history"] or 0 for row in masked), default=0),

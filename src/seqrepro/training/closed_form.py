@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from seqrepro.data.sequences import Sequences
-from seqrepro.data.splits import SPLITS, Split, train_and_validation
+from seqrepro.data.splits import SPLITS, Split
 from seqrepro.evaluation.ranking import rank_all
 from seqrepro.evaluation.ranks import rank_table
 from seqrepro.models.interfaces import ClosedFormModel, build_closed_form
@@ -17,17 +17,16 @@ def fit_closed_form(config: dict[str, Any], split: Split) -> Outcome:
     """Fit the configured model and rank both splits.
 
     The validation ranking always comes from a fit on the train part. With `fit_on: train+validation` the test ranking,
-    and the weights that are kept, come from a second fit that has also seen the validation items.
+    and the weights that are kept, come from a second fit on all that is known before the test.
     """
     started = time.monotonic()
     model = _fitted(config, split.train)
-    histories, targets = split.histories["validation"], split.targets["validation"]
-    validation = rank_all(model, histories, targets, likelihood=False)
+    validation = rank_all(model, *split.evaluation("validation"), likelihood=False)
     if config["training"]["fit_on"] == "train+validation":
-        model = _fitted(config, train_and_validation(split))
+        model = _fitted(config, split.train_and_validation)
     fitted = time.monotonic()
     ranks = {
-        "validation": rank_table("validation", histories, validation),
+        "validation": rank_table("validation", split.histories["validation"], validation),
         "test": rank_split(model, split, "test", likelihood=False),
     }
     line = epoch_line(0, None, validation, split.train.n_items, fitted - started)

@@ -1,27 +1,43 @@
 """The data of a run: what its training, and every probe of it, reads in the same way."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from seqrepro.data.sequences import Sequences, read_sequences
-from seqrepro.data.splits import Split, leave_one_out
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from seqrepro.data.splits import SPLITS, Split, make_split, read_rows
 from seqrepro.errors import InputError
-from seqrepro.files import read_json
 from seqrepro.request import Request
 
-SPLITTERS = {"leave_one_out": leave_one_out}
+NEGATIVES = "negatives.parquet"
 
 
 def read_split(request: Request) -> Split:
-    """The split that the request's configuration names, of its sequences."""
-    name = request.parameters["config"]["split"]
-    if name not in SPLITTERS:
-        raise InputError(f"split: found '{name}', expected one of {', '.join(SPLITTERS)}")
-    return SPLITTERS[name](_sequences(request))
+    """The split that the request's configuration names, with its saved negatives if it has any.
+
+    Inputs of the request: the interactions or sequences of a dataset, its statistics, and anywhere `negatives.parquet`.
+    """
+    config = request.parameters["config"]
+    split = make_split(config, read_rows(config, *map(Path, request.inputs[:2])))
+    if "candidates" not in config:
+        return split
+    path = next((Path(name) for name in request.inputs if Path(name).name == NEGATIVES), None)
+    if path is None:
+        raise InputError(f"{request.folder}: the request has no {NEGATIVES} among its inputs; its candidates need it")
+    table = pq.read_table(path)
+    return replace(split, negatives={name: _negatives(path, table, split, name) for name in SPLITS})
 
 
-def _sequences(request: Request) -> Sequences:
-    sequences, statistics = map(Path, request.inputs[:2])
-    n_items = read_json(statistics).get("n_items")
-    if not isinstance(n_items, int) or n_items < 1:
-        raise InputError(f"{statistics}: n_items is {n_items!r}; expected a positive whole number")
-    return read_sequences(sequences, n_items)
+def _negatives(path: Path, table: pa.Table, split: Split, name: str) -> Tensor:
+    """The saved items [U', C] of the users who are evaluated in a split."""
+    users = torch.tensor(table["user"].to_numpy())
+    wanted = split.histories[name].users
+    rows = torch.searchsorted(users, wanted).clamp(max=len(users) - 1)
+    if not torch.equal(users[rows], wanted):
+        raise InputError(f"{path}: lacks users of the {name} split; expected the negatives of this dataset and split")
+    items = torch.tensor(pc.list_flatten(table[name]).to_numpy(), dtype=torch.int64)
+    return items.view(len(users), -1)[rows]

@@ -1,19 +1,18 @@
 """Training by gradient descent: shuffled epochs, validation after each, early stopping, resumable at any batch.
 
-Shapes: B rows of a batch, U users.
+Shapes: B examples of a batch, E all examples; an example is a row, or a part of one (see views).
 """
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences
 from seqrepro.data.splits import SPLITS, Split
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.evaluation.metrics import mean
@@ -23,7 +22,7 @@ from seqrepro.training.checkpoint import CheckpointStore
 from seqrepro.training.outcome import Outcome, epoch_line, rank_split
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
-from seqrepro.training.views import trainable_rows
+from seqrepro.training.views import Batch, make_view
 
 CHECKPOINT_SECONDS = 60.0
 OnEpoch = Callable[[list[Line]], None]
@@ -32,8 +31,8 @@ OnEpoch = Callable[[list[Line]], None]
 class Objective(Protocol):
     """What a model is trained to make small."""
 
-    def loss(self, model: SequentialModel, batch: Sequences, randomness: Randomness) -> Tensor:
-        """A scalar from the training rows of a batch."""
+    def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
+        """A scalar from the examples of a batch."""
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Progress:
     """Where a training stands: numbers only, so that a checkpoint can hold it."""
 
     step: int = 0  # optimizer steps taken
-    position: int = 0  # rows of the current epoch's permutation already used
+    position: int = 0  # examples of the current epoch's permutation already used
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
     seconds: float = 0.0  # spent in the current epoch
     log: list[Line] = field(default_factory=list)  # one line a finished epoch
@@ -63,11 +62,11 @@ class Trainer:
         self.objective = cast(Objective, _build("objectives", recipe["objective"]))
         self.optimizer = cast(torch.optim.Optimizer, _build("optimizers", recipe["optimizer"], self.model.parameters()))
         self.store = store
-        self.rows = trainable_rows(split.train)
-        self.permutation = self.rows
+        self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
+        self.permutation = torch.arange(len(self.view))  # [E]
         self.progress = Progress()
         self.best_weights = self._weights()
-        self._check_rows()
+        self._check_examples()
 
     def fit(self, on_epoch: OnEpoch) -> None:
         """Train until the patience or the budget is spent; the model then has its best weights."""
@@ -92,8 +91,7 @@ class Trainer:
     def _epoch(self) -> None:
         progress, started = self.progress, time.monotonic() - self.progress.seconds
         if progress.position == 0:
-            order = torch.randperm(len(self.rows), generator=self.randomness.shuffle)
-            self.permutation = self.rows[order.to(self.rows.device)]
+            self.permutation = torch.randperm(len(self.view), generator=self.randomness.shuffle)
         saved = time.monotonic()
         self.model.train()
         while progress.position < len(self.permutation):
@@ -106,8 +104,8 @@ class Trainer:
 
     def _step(self) -> None:
         progress = self.progress
-        rows = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
-        batch = self.split.train.select(rows)
+        examples = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
+        batch = self.view.batch(examples)
 
         def closure() -> float:
             self.optimizer.zero_grad()
@@ -117,7 +115,7 @@ class Trainer:
 
         loss = self.optimizer.step(closure)
         progress.step += 1
-        progress.position += len(rows)
+        progress.position += len(examples)
         progress.losses.append(loss)
         if not math.isfinite(loss):
             epoch = len(progress.log) + 1
@@ -160,9 +158,9 @@ class Trainer:
         self.permutation = state["permutation"]
         self.progress = Progress(**state["progress"])
 
-    def _check_rows(self) -> None:
-        if not len(self.rows) or not len(self.split.histories["validation"]):
-            raise InputError("training: no user has 4 interactions; expected some to train on and to validate with")
+    def _check_examples(self) -> None:
+        if not len(self.view) or not len(self.split.histories["validation"]):
+            raise InputError("training: no user to train on or to validate with; expected users with 4 interactions")
 
 
 def fit_gradient(
@@ -194,8 +192,10 @@ def _build(kind: str, parameters: dict[str, Any], *arguments: Any) -> Any:
 
 
 def _on_device(split: Split, device: torch.device) -> Split:
-    return Split(
+    return replace(
+        split,
         train=split.train.to(device),
         histories={name: histories.to(device) for name, histories in split.histories.items()},
         targets={name: targets.to(device) for name, targets in split.targets.items()},
+        negatives={name: negatives.to(device) for name, negatives in split.negatives.items()},
     )

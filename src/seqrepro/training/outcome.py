@@ -40,8 +40,7 @@ class Outcome:
 
 def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> pa.Table:
     """The rank table of one evaluation split."""
-    histories, targets = split.histories[name], split.targets[name]
-    return rank_table(name, histories, rank_all(model, histories, targets, likelihood=likelihood))
+    return rank_table(name, split.histories[name], rank_all(model, *split.evaluation(name), likelihood=likelihood))
 
 
 def epoch_line(epoch: int, train_loss: float | None, validation: Ranks, n_items: int, seconds: float) -> Line:

@@ -1,22 +1,82 @@
-"""Training views: which positions of a training row a model predicts, and from what.
+"""Training views: which examples a training row gives, and which items are predicted from what.
 
-`all_positions`: a row s_1..s_n gives the targets s_2..s_n, each predicted from all items before it, cut to the last
-`max_length`. For a strictly causal model with positions counted from the oldest item shown this is prefix training, as
-long as nothing is cut.
+- `all_positions`: a row s_1..s_n is one example. It gives the targets s_2..s_n, each predicted from all items before
+  it, cut to the last `max_length` of the row; targets before that window are not predicted.
+- `prefixes`: each target is an example of its own: s_1..s_k, cut to the last `max_length`, predicts s_{k+1}. A row
+  gives n - 1 examples, and a batch holds as many targets as examples (RecBole trains so).
 
-Shapes: B rows, L length, D width, T targets of the batch.
+At dropout 0 the sum over all examples has the same gradient under both views if the model is strictly causal, its
+positions are counted from the oldest item shown, every target has the same weight, and no row is longer than
+max_length + 1. Longer rows can be cut first (`last` in the recipe). Batches, and so the path of the optimizer, differ.
+
+Shapes: B examples of a batch, E all examples, L length, D width, T targets of the batch.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, length_groups
+from seqrepro.data.sequences import Sequences, index_range, length_groups, offsets_of, ranges
 from seqrepro.models.interfaces import SequentialModel
 
+Represent = Callable[[SequentialModel, Sequences], tuple[Tensor, Tensor]]
 
-def trainable_rows(train: Sequences) -> Tensor:
-    """Indices of the rows that have a target, that is, at least two items."""
-    return (train.lengths >= 2).nonzero().flatten()
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective gets: training rows, whose last item is a target, and how targets are represented."""
+
+    rows: Sequences  # [B]
+    represent: Represent
+
+    def representations(self, model: SequentialModel) -> tuple[Tensor, Tensor]:
+        """The representations [T, D] from which the targets [T] are predicted."""
+        return self.represent(model, self.rows)
+
+
+@dataclass(frozen=True)
+class View:
+    """All examples of a training: the first `lengths[e]` items of row `rows[e]`, the last of them a target."""
+
+    train: Sequences
+    rows: Tensor  # [E]
+    lengths: Tensor  # [E]
+    represent: Represent
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, examples: Tensor) -> Batch:
+        """The given examples (integer indices [B])."""
+        examples = examples.to(self.rows.device)
+        rows, lengths, train = self.rows[examples], self.lengths[examples], self.train
+        index = ranges(train.offsets[rows], lengths)
+        stamps = None if train.timestamps is None else train.timestamps[index]
+        shown = Sequences(train.users[rows], train.values[index], offsets_of(lengths), stamps, train.n_items)
+        return Batch(shown, self.represent)
+
+
+def all_positions_view(train: Sequences) -> View:
+    """An example a row that has a target, that is, at least two items."""
+    rows = (train.lengths >= 2).nonzero().flatten()
+    return View(train, rows, train.lengths[rows], all_positions)
+
+
+def prefixes_view(train: Sequences) -> View:
+    """An example a target."""
+    counts = (train.lengths - 1).clamp(min=0)
+    rows = torch.repeat_interleave(index_range(counts), counts)
+    return View(train, rows, ranges(torch.full_like(counts, 2), counts), last_position)
+
+
+VIEWS = {"all_positions": all_positions_view, "prefixes": prefixes_view}
+
+
+def make_view(name: str, train: Sequences, last: int | None = None) -> View:
+    """The view of that name of the training rows, or of the `last` interactions of each."""
+    return VIEWS[name](train if last is None else train.tail(last))
 
 
 def all_positions(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Tensor]:
@@ -33,3 +93,8 @@ def all_positions(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Ten
         hidden.append(model.hidden(padded_BL[:, :-1])[real])
         targets.append(group_targets[real])
     return torch.cat(hidden), torch.cat(targets)
+
+
+def last_position(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Tensor]:
+    """The representations [B, D] from which the last items [B] are predicted, in the order of the rows."""
+    return model.last_hidden(batch.head(batch.lengths - 1)), batch.values[batch.offsets[1:] - 1]

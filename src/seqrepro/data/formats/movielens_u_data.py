@@ -1,10 +1,12 @@
 """MovieLens-100K: `u.data`, a row an interaction: user, item, rating and Unix seconds, tab-separated, no header.
 
 With `u.item` (fields separated by |, Latin-1: item id, title, three more, then 19 flags) and `u.genre` (name|number)
-the genres of the items are read too. The ratings are not used.
+the genres of the items are read too.
 """
 
 from pathlib import Path
+
+import numpy as np
 
 from seqrepro.data.formats.delimited import read_table
 from seqrepro.data.interactions import Interactions
@@ -23,7 +25,8 @@ def read(paths: dict[str, Path]) -> Interactions:
     table = read_table(paths["u.data"], COLUMNS, integers=COLUMNS, header=False)
     attributes = _genres(paths["u.item"], _genre_names(paths["u.genre"])) if "u.item" in paths else None
     users, items = (table[name].combine_chunks() for name in ("user", "item"))
-    return Interactions(users, items, table["timestamp"].to_numpy(), attributes)
+    ratings = table["rating"].to_numpy().astype(np.float32)
+    return Interactions(users, items, table["timestamp"].to_numpy(), attributes, ratings=ratings)
 
 
 def _genre_names(path: Path) -> list[str]:

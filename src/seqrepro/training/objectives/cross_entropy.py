@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over the full catalogue, at every position.
+"""Softmax cross-entropy over the full catalogue, at every target of the view.
 
 loss = (1 / T) sum over the T targets of the batch of -log softmax(E_{1..V} h_t)[target_t]
 
@@ -11,19 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.softmax import mean_cross_entropy
-from seqrepro.training.views import all_positions
+from seqrepro.training.views import Batch
 
 
 class CrossEntropy:
     """The objective; it draws no random numbers and has no parameters."""
 
-    def loss(self, model: SequentialModel, batch: Sequences, randomness: Randomness) -> Tensor:
-        """Mean negative log-likelihood of all targets of the training rows in the batch."""
-        hidden, targets = all_positions(model, batch)
+    def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
+        """Mean negative log-likelihood of all targets of the batch."""
+        hidden, targets = batch.representations(model)
         return mean_cross_entropy(hidden, model.item_table(), targets)
 
 

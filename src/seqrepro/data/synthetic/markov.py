@@ -12,26 +12,27 @@ H = -sum_i pi_i sum_j P_ij ln P_ij nats. P depends on (items, concentration, see
 Shapes: V items, U users, N interactions. Each purpose has its own random stream, a child of the seed.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from numpy.random import PCG64, Generator, SeedSequence
+from numpy.random import Generator
 
 from seqrepro.data.interactions import Int64, Interactions
+from seqrepro.data.synthetic.streams import (
+    Float64,
+    assemble,
+    day_gaps,
+    geometric_lengths,
+    starts_of,
+    streams,
+    timestamps,
+)
 from seqrepro.errors import InputError
 
-Float64 = npt.NDArray[np.float64]
-MIN_LENGTH = 3  # leave-one-out needs a target for validation, one for test, and something before them
-DAY_S = 86_400
-EPOCH_S = 1_577_836_800  # 2020-01-01T00:00:00Z
+STREAMS = ("transitions", "lengths", "items", "times")
 
 
 def markov_transitions(items: int, concentration: float, seed: int) -> Float64:
     """The true transition matrix P [V, V]; row i - 1 is the law of the item after item i."""
-    transitions: Float64 = _streams(seed)["transitions"].dirichlet(np.full(items, concentration), size=items)
+    transitions: Float64 = streams(seed, *STREAMS)["transitions"].dirichlet(np.full(items, concentration), size=items)
     return transitions
 
 
@@ -58,50 +59,20 @@ def entropy_rate(transitions: Float64) -> float:
     return float(-(stationary(transitions) @ (transitions * logs).sum(axis=1)))
 
 
-def markov(users: int, items: int, mean_length: float, concentration: float, seed: int) -> Interactions:
+def generate(users: int, items: int, mean_length: float, concentration: float, seed: int) -> Interactions:
     """Generate the interactions of U users over V items, user by user, oldest first."""
-    streams = _streams(seed)
-    lengths = MIN_LENGTH - 1 + streams["lengths"].geometric(1 / (mean_length - MIN_LENGTH + 1), size=users)
-    values = _walk(markov_transitions(items, concentration, seed), lengths, streams["items"])
-    return Interactions(
-        users=pa.array(np.repeat(np.arange(1, users + 1), lengths)),
-        items=pa.array(values + 1),
-        timestamps=_times(lengths, streams["times"]),
-        n_items=items,
-    )
-
-
-GENERATORS: dict[str, Callable[..., Interactions]] = {"markov": markov}
-
-
-def generate(generator: dict[str, Any]) -> Interactions:
-    """Generate from a description: its `kind`, and the parameters of the function of that name.
-
-    Raises:
-        InputError: an unknown kind.
-    """
-    parameters = dict(generator)
-    kind = parameters.pop("kind", None)
-    if kind not in GENERATORS:
-        raise InputError(f"generator.kind: found {kind!r}, expected one of {sorted(GENERATORS)}")
-    return GENERATORS[kind](**parameters)
-
-
-def _streams(seed: int) -> dict[str, Generator]:
-    names = ("transitions", "lengths", "items", "times")
-    children = SeedSequence(seed).spawn(len(names))
-    return {name: Generator(PCG64(child)) for name, child in zip(names, children, strict=True)}
-
-
-def _starts(lengths: Int64) -> Int64:
-    return np.cumsum(lengths) - lengths
+    purpose = streams(seed, *STREAMS)
+    lengths = geometric_lengths(users, mean_length, purpose["lengths"])
+    values = _walk(markov_transitions(items, concentration, seed), lengths, purpose["items"])
+    times = timestamps(lengths, day_gaps(lengths, purpose["times"]), purpose["times"])
+    return assemble(lengths, values, times, items)
 
 
 def _walk(transitions: Float64, lengths: Int64, stream: Generator) -> Int64:
     """The items [N] from 0, all users one step at a time, by inverting the cumulative law of each row."""
     size = len(transitions)
     ladder = (np.cumsum(transitions, axis=1) + np.arange(size)[:, None]).ravel()  # row i climbs from i to i + 1
-    starts = _starts(lengths)
+    starts = starts_of(lengths)
     values = np.empty(int(lengths.sum()), dtype=np.int64)
     values[starts] = stream.choice(size, size=len(lengths), p=stationary(transitions))
     for step in range(1, int(lengths.max())):
@@ -110,12 +81,3 @@ def _walk(transitions: Float64, lengths: Int64, stream: Generator) -> Int64:
         draws = np.searchsorted(ladder, last + stream.random(len(active)), side="right") - last * size
         values[active + step] = np.clip(draws, 0, size - 1)
     return values
-
-
-def _times(lengths: Int64, stream: Generator) -> Int64:
-    """Unix seconds [N], strictly increasing within a user."""
-    gaps = stream.geometric(1 / DAY_S, size=int(lengths.sum()))
-    starts = _starts(lengths)
-    gaps[starts] = EPOCH_S + stream.integers(0, 365 * DAY_S, size=len(lengths))
-    total = np.cumsum(gaps)
-    return total - np.repeat(total[starts] - gaps[starts], lengths)

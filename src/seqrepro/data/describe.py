@@ -1,0 +1,67 @@
+"""The `describe` step: what a prepared dataset is like, in `results/datasets/<dataset>/statistics.json`.
+
+Counts and lengths as `prepare` found them, and in addition, for the last N items of each user (N from `measures` in
+params.yaml) and for whole sequences: tokens, training targets, entropies; and how many targets differ between the
+variants of the split. It is a step of its own so that a new measure never re-runs a training. The file names no item
+and no user.
+
+Shapes: U users, N interactions.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from seqrepro.data.entropy import last_items, measures
+from seqrepro.data.interactions import Int64
+from seqrepro.data.split_variants import compare_splits
+from seqrepro.files import Json, read_json, write_json
+from seqrepro.request import Request
+
+HELD_OUT = 2  # interactions of a user that leave-one-out keeps from the training
+
+
+def run(request: Request) -> list[Path]:
+    """Describe one dataset into `request.folder`. Inputs: sequences, interactions, statistics of `prepare`."""
+    wanted = request.parameters["measures"]
+    sequences, interactions, counts = map(Path, request.inputs)
+    values, offsets = _jagged(sequences)
+    windows = [*wanted["windows"], None]
+    described = read_json(counts) | {
+        "windows": [_window(values, offsets, window, wanted) for window in windows],
+        "splits": compare_splits(interactions, sequences, wanted["temporal"]),
+    }
+    write_json(request.output / "statistics.json", described)
+    return [request.output / "statistics.json"]
+
+
+def lengths_at(lengths: Int64, window: int | None) -> Json:
+    """What a window of the last `window` items (None: all) leaves of sequences of the given lengths [U].
+
+    `train_targets`: the next-item targets of the training parts under leave-one-out, at most `window` a user.
+    """
+    training = np.maximum(lengths - HELD_OUT, 0)
+    targets = np.maximum(training - 1, 0)
+    cut = lengths.max(initial=0) if window is None else window
+    return {
+        "tokens": int(np.minimum(lengths, cut).sum()),
+        "users_longer": int((lengths > cut).sum()),
+        "users_with_longer_training": int((training > cut).sum()),
+        "train_targets": int(np.minimum(targets, cut).sum()),
+    }
+
+
+def _window(values: Int64, offsets: Int64, window: int | None, wanted: dict[str, Any]) -> Json:
+    shown = last_items(values, offsets, window)
+    entropy = measures(*shown, orders=wanted["orders"], lempel_ziv_tokens=wanted["lempel_ziv_tokens"])
+    return {"last": window, **lengths_at(np.diff(offsets), window), "entropy": entropy}
+
+
+def _jagged(path: Path) -> tuple[Int64, Int64]:
+    """Items [N] of all users, one behind the other, and the borders of the users [U + 1]."""
+    items = pq.read_table(path, columns=["items"])["items"]
+    lengths = pc.list_value_length(items).to_numpy().astype(np.int64)
+    return pc.list_flatten(items).to_numpy().astype(np.int64), np.concatenate([[0], np.cumsum(lengths)])

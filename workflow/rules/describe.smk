@@ -1,0 +1,38 @@
+rule describe:
+    input:
+        request="results/plan/describe/{dataset}.json",
+        prepared=multiext(
+            "data/prepared/{dataset}/",
+            "sequences.parquet",
+            "interactions.parquet",
+            "statistics.json",
+        ),
+    output:
+        "results/datasets/{dataset}/statistics.json",
+        "results/datasets/{dataset}/provenance.json",
+    log:
+        "logs/describe/{dataset}.log",
+    resources:
+        runtime=60,
+        mem_mb=4000,
+    shell:
+        "seqrepro describe {input.request} 2> {log}"
+
+
+rule survey:
+    input:
+        request="results/plan/survey/{suite}.json",
+        read=PLAN.surveyed(),
+    output:
+        multiext("results/{suite}/datasets/statistics", ".parquet", ".csv"),
+        multiext("results/{suite}/datasets/published", ".parquet", ".csv"),
+        multiext("results/{suite}/datasets/splits", ".parquet", ".csv"),
+        multiext("results/{suite}/datasets/entropy", ".parquet", ".csv"),
+        "results/{suite}/datasets/provenance.json",
+    log:
+        "logs/survey/{suite}.log",
+    resources:
+        runtime=30,
+        mem_mb=2000,
+    shell:
+        "seqrepro survey {input.request} 2> {log}"
