@@ -1,6 +1,7 @@
 """`seqrepro <verb>`: what rules, `dvc.yaml` and people call. Each verb's module is imported only when it is called."""
 
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -42,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("seqrepro").setLevel(logging.INFO)
     try:
-        return _call(verb, words[1:])
+        code = _call(verb, words[1:])
+        sys.stdout.flush()
+        return code
     except SeqReproError as error:
         if debug:
             raise
@@ -51,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"seqrepro {verb}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _call(verb: str, words: list[str]) -> int:

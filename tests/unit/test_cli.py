@@ -170,3 +170,12 @@ def test_the_installed_command_is_this_main():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"seqrepro": "seqrepro.cli:main"}
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, written = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "seqrepro.cli", "data", "list"]
+    done = subprocess.run(command, cwd=ROOT, stdout=written, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(written)
+    assert (done.returncode, done.stderr) == (0, "")

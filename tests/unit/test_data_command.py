@@ -153,3 +153,9 @@ def test_colour_on_a_terminal(registry, capsys, monkeypatch):
     assert lines(capsys, "verify", "plain", "--mirror", "mirror")[0].startswith("\x1b[32mOK         \x1b[0m plain")
     monkeypatch.setenv("NO_COLOR", "1")
     assert lines(capsys, "verify", "plain", "--mirror", "mirror")[0].startswith("OK          plain")
+
+
+def test_the_mirror_of_the_parameters_serves(registry, capsys):
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("mirror: null", "mirror: mirror"))
+    assert [line.split()[0] for line in lines(capsys, "verify")] == ["OK", "OK", "not"]

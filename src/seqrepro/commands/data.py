@@ -14,6 +14,7 @@ from pathlib import Path
 
 from seqrepro.commands.arguments import Parser, parser
 from seqrepro.config.dataset_plan import entry_of
+from seqrepro.config.load import PARAMETERS, load_parameters
 from seqrepro.data.library import Library, NotAtHand
 from seqrepro.data.registry import Agreement, Counts, Entry, Reference, load_registry
 from seqrepro.data.source_kinds import MIRROR_VARIABLE
@@ -41,7 +42,7 @@ def main(words: list[str]) -> int:
     verbs.add_parser("list", help="what the registry holds")
     verify = verbs.add_parser("verify", help="check the datasets that are at hand")
     verify.add_argument("entries", nargs="*", metavar="ENTRY", help="keys of registry/datasets.yaml (default: all)")
-    verify.add_argument("--mirror", help=f"a folder or URL with copies (default: the variable {MIRROR_VARIABLE})")
+    verify.add_argument("--mirror", help=f"a folder or URL with copies (default: {MIRROR_VARIABLE}, or params.yaml)")
     given = arguments.parse_args(words)
     if given.action is None:
         raise InputError("found no action, expected list or verify; see `seqrepro data --help`")
@@ -50,10 +51,14 @@ def main(words: list[str]) -> int:
         print("\n".join(listing(registry)))
         return 0
     entries = [entry_of(name, registry) for name in given.entries] or list(registry.values())
-    failed = verify_all(entries, registry, given.mirror or os.environ.get(MIRROR_VARIABLE))
+    failed = verify_all(entries, registry, given.mirror or _mirror())
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(entries)} datasets failed: {', '.join(failed)}")
     return 0
+
+
+def _mirror() -> str | None:
+    return os.environ.get(MIRROR_VARIABLE) or (load_parameters().mirror if PARAMETERS.is_file() else None)
 
 
 def listing(registry: dict[str, Entry]) -> list[str]:
