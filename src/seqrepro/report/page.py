@@ -4,6 +4,7 @@ The page needs no network and no script. It is made from the suite's tables and 
 """
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +146,15 @@ def _extra(table: Json) -> dict[str, Any]:
 
 
 def _printed(cell: str) -> str:
-    """A CSV cell, with numbers at six significant digits."""
+    """A CSV cell, with numbers at six significant digits, and large whole ones in groups of three."""
     try:
-        return cell if cell.lstrip("+-").isdigit() else f"{float(cell):.6g}"
+        return f"{int(cell):,}" if re.fullmatch(r"[+-]?[1-9][0-9]{4,}", cell) else _six_digits(cell)
     except ValueError:
         return cell
+
+
+def _six_digits(cell: str) -> str:
+    return cell if cell.lstrip("+-").isdigit() else f"{float(cell):.6g}"
 
 
 def _read(path: Path) -> list[Row]:
