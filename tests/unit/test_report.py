@@ -168,10 +168,18 @@ def test_labels_that_would_overlap_move_apart(wanted, expected):
     assert spread(wanted, 0.1) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("cell", "printed"),
-    [("1000209", "1,000,209"), ("6040", "6040"), ("-12345", "-12,345"), ("0.123456789", "0.123457"), ("00042", "00042")]
-    + [("1e3", "1000"), ("word", "word"), ("", "")],
-)
+CELLS = {
+    "1000209": "1,000,209",
+    "6040": "6040",
+    "-12345": "-12,345",
+    "0.123456789": "0.123457",
+    "00042": "00042",
+    "1e3": "1000",
+    "word": "word",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("cell", "printed"), CELLS.items())
 def test_cells_of_extra_tables(cell, printed):
     assert page._printed(cell) == printed
