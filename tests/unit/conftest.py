@@ -135,7 +135,7 @@ def run_entry(dataset, model, title, seeds, digits, **more):
     entry = {"dataset": dataset, "model": model, "title": title, "published_as": [], "folder": folder, "seeds": seeds}
     entry |= {"data_class": DATASETS[dataset]["class"] if dataset in DATASETS else "primary"}
     entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["robustness"]}
-    return entry | {"protocol": PROTOCOL, "rankings": RANKINGS} | more
+    return entry | {"protocol_name": "leave-one-out", "protocol": PROTOCOL, "rankings": RANKINGS} | more
 
 
 def write_robustness(folder: Path, seed: int) -> None:

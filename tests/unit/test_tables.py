@@ -8,7 +8,7 @@ import pytest
 from seqrepro.ledger import tables
 
 DATASETS = {"d": {"title": "Data & more", "family": "d", "variant": "5-core"}}
-RUNS = [{"dataset": "d", "folder": name, "protocol": "p"} for name in "ab"]
+RUNS = [{"dataset": "d", "folder": name, "protocol": "p", "protocol_name": "loo"} for name in "ab"]
 
 
 def row(model, mean, optimistic=None, **more):

@@ -181,6 +181,7 @@ def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) 
                 "experiment": need.experiment,
                 "papers": list(need.papers),
                 "probes": list(run.probes),
+                "protocol_name": parameters.experiments[need.experiment].protocol,
                 "protocol": run.protocol.text(),
                 "rankings": run.protocol.rankings(),
             },

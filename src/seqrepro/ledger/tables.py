@@ -10,7 +10,7 @@ from seqrepro.files import Json, atomic, write_parquet, write_text
 from seqrepro.ledger.evidence import Row
 
 PAPER_METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@20", "ndcg@20", "mrr@10")
-PRINTED = ("masked", "sampled")  # the others stand in the CSV
+PRINTED = {"masked": "", "sampled": ", among sampled negatives"}  # words of a heading; the others stand in the CSV
 DIGITS = 4
 NOT_RUN = "not run"
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -125,11 +125,11 @@ def metrics_markdown(rows: list[Row], datasets: Json, runs: list[Json], split: s
         return f"{value}{_optimistic(row)} {interval(row)}"
 
     parts = []
-    for name, shown in _shown(rows, datasets, runs):
+    for name, words, shown in _shown(rows, datasets, runs):
         head = ["Model", *PAPER_METRICS, "seeds", "users", "data"]
         lines = _paper_rows(shown, cell)
         said = caption(datasets[name], shown[0]["protocol"], split)
-        parts.append(f"## {datasets[name]['title']}\n\n{said}\n")
+        parts.append(f"## {datasets[name]['title']}{words}\n\n{said}\n")
         parts.append(markdown(head, lines))
     return "\n".join(["# Accuracy\n", *parts])
 
@@ -142,7 +142,7 @@ def metrics_latex(rows: list[Row], datasets: Json, runs: list[Json], split: str)
         return rf"{value}{_optimistic(row)} {{\scriptsize {interval(row)}}}"
 
     parts = []
-    for name, shown in _shown(rows, datasets, runs):
+    for name, _, shown in _shown(rows, datasets, runs):
         head = " & ".join(map(_escape, ["Model", *PAPER_METRICS, "seeds", "users", "data"]))
         lines = [" & ".join([_escape(line[0]), *line[1:]]) + r" \\" for line in _paper_rows(shown, cell)]
         parts += [
@@ -233,23 +233,24 @@ def places(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str,
     found = []
     for name in datasets:
         protocols = {run["folder"]: run["protocol"] for run in runs if run["dataset"] == name}
+        names = {run["protocol"]: run["protocol_name"] for run in reversed(runs)}
         several = len(set(protocols.values())) > 1
         for protocol in dict.fromkeys(protocols.values()):
             own = [row for row in rows if protocols.get(row["folder"]) == protocol]
             if own:
-                found.append((name, f" ({protocol})" if several else "", own))
+                found.append((name, f", protocol {names[protocol]}" if several else "", own))
     return found
 
 
-def _shown(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str, list[Row]]]:
-    """(dataset, rows) of each table of accuracies."""
+def _shown(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str, str, list[Row]]]:
+    """(dataset, words of the heading, rows) of each table of accuracies."""
     wanted = [row for row in rows if row["masking"] in PRINTED and row["metric"] in PAPER_METRICS]
     tables = [
-        (name, [row for row in own if row["masking"] == masking])
-        for name, _, own in places(wanted, datasets, runs)
+        (name, words + PRINTED[masking], [row for row in own if row["masking"] == masking])
+        for name, words, own in places(wanted, datasets, runs)
         for masking in PRINTED
     ]
-    return [(name, own) for name, own in tables if own]
+    return [(name, words, own) for name, words, own in tables if own]
 
 
 def _paper_rows(rows: list[Row], cell: Callable[[Row, bool], str]) -> list[list[str]]:

@@ -70,12 +70,12 @@ def _places(wanted: Json) -> list[list[Json]]:
 
 def _named(runs: list[Json], wanted: Json) -> tuple[str, Json]:
     """What the page calls the runs of one protocol on a dataset, and the dataset; the only protocol is not named."""
-    name, protocol = runs[0]["dataset"], runs[0]["protocol"]
+    name = runs[0]["dataset"]
     dataset = wanted["datasets"][name]
-    protocols = list(dict.fromkeys(run["protocol"] for run in wanted["runs"] if run["dataset"] == name))
-    if len(protocols) == 1:
+    if len({run["protocol"] for run in wanted["runs"] if run["dataset"] == name}) == 1:
         return name, dataset
-    return f"{name}-{1 + protocols.index(protocol)}", dataset | {"title": f"{dataset['title']} ({protocol})"}
+    said = runs[0]["protocol_name"]
+    return f"{name}-{said}", dataset | {"title": f"{dataset['title']}, protocol {said}"}
 
 
 def _section(runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
