@@ -19,6 +19,7 @@ def window(last, tokens, users_longer, users_with_longer_training, lempel_ziv, u
         "tokens": tokens,
         "users_longer": users_longer,
         "users_with_longer_training": users_with_longer_training,
+        "train_items": 6880,
         "train_targets": 5880,
         "entropy": {
             "approximate_entropy": {"2": approximate | {"undefined_users": 7, "users_without_repeats": 9}},
@@ -38,6 +39,7 @@ DESCRIBED = {
     "repeated_interactions": 0,
     "timestamps": {"first": 0, "last": 9, "ties": 4, "reversals": 0},
     "order_source": "timestamp",
+    "attributes": {"distinct": 637, "per_item": 3.72, "items_without": 1},
     "verified": True,
     "windows": [
         window(50, tokens=8800, users_longer=12, users_with_longer_training=10, lempel_ziv=4.0, user_mean=None),
@@ -83,6 +85,8 @@ def test_facts_speak_the_language_of_published_statistics():
     assert found["users_longer_than_50", None] == 12
     assert found["users_with_at_most_50_training_items_percent", None] == 99.0
     assert found["train_targets_at_l50", None] == 5880
+    assert found["pretraining_prefixes", None] == 6880
+    assert (found["attributes", None], found["attributes_per_item", None]) == (637, 3.72)
     assert found["tokens", 50] == 8800
     assert found["s'_real", 50] == 0.25
     assert ("tokens", None) not in found
@@ -98,9 +102,14 @@ def test_agreement_is_at_the_printed_digits(survey, printed, agrees):
     assert row["relative_difference"] == pytest.approx(8.88 / float(printed) - 1)
 
 
-def test_a_window_is_read_from_the_variant(survey):
-    rows = survey(("v, S_max 50", "tokens", "8800"), ("v, S_max 25", "tokens", "7000"))["published"]
-    assert [(row["window"], row["ours"], row["agrees"]) for row in rows] == [(50, 8800, "yes"), (25, None, None)]
+def test_a_window_is_read_from_the_variant_and_what_we_did_not_measure_is_left_out(survey):
+    rows = survey(("v, S_max 50", "tokens", "8800"), ("v, S_max 25", "tokens", "7000"), ("v", "1/d", "1"))["published"]
+    assert [(row["window"], row["ours"], row["agrees"]) for row in rows] == [(50, 8800, "yes")]
+
+
+def test_of_other_variants_the_counts_alone_are_shown(survey):
+    rows = survey(("b", "users", "1000"), ("b", "items", "41"), ("b", "max_length", "60"))["published"]
+    assert [row["measure"] for row in rows] == ["users", "items"]
 
 
 def test_same_counts_look_at_the_users_and_items_of_the_same_source(survey):

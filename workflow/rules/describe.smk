@@ -5,6 +5,7 @@ rule describe:
             "data/prepared/{dataset}/",
             "sequences.parquet",
             "interactions.parquet",
+            "items.parquet",
             "statistics.json",
         ),
     output:

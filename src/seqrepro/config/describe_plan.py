@@ -9,7 +9,7 @@ from seqrepro.config.measures import Measures
 from seqrepro.provenance.fingerprint import fingerprint
 from seqrepro.request import Request
 
-READ = ("sequences.parquet", "interactions.parquet", "statistics.json")
+READ = ("sequences.parquet", "interactions.parquet", "items.parquet", "statistics.json")
 CAPTIONS = {
     "statistics": (
         "Datasets",

@@ -1,11 +1,11 @@
 """The `describe` step: what a prepared dataset is like, in `results/datasets/<dataset>/statistics.json`.
 
 Counts and lengths as `prepare` found them, and in addition, for the last N items of each user (N from `measures` in
-params.yaml) and for whole sequences: tokens, training targets, entropies; and how many targets differ between the
-variants of the split. It is a step of its own so that a new measure never re-runs a training. The file names no item
-and no user.
+params.yaml) and for whole sequences: tokens, training targets, entropies; how many targets differ between the variants
+of the split; and how many attributes the items have. It is a step of its own so that a new measure never re-runs a
+training. The file names no item and no user.
 
-Shapes: U users, N interactions.
+Shapes: U users, V items, N interactions.
 """
 
 from pathlib import Path
@@ -25,13 +25,14 @@ HELD_OUT = 2  # interactions of a user that leave-one-out keeps from the trainin
 
 
 def run(request: Request) -> list[Path]:
-    """Describe one dataset into `request.folder`. Inputs: sequences, interactions, statistics of `prepare`."""
+    """Describe one dataset into `request.folder`. Inputs: sequences, interactions, items, statistics."""
     wanted = request.parameters["measures"]
-    sequences, interactions, counts = map(Path, request.inputs)
+    sequences, interactions, items, counts = map(Path, request.inputs)
     values, offsets = _jagged(sequences)
     windows = [*wanted["windows"], None]
     described = read_json(counts) | {
         "windows": [_window(values, offsets, window, wanted) for window in windows],
+        "attributes": attributes(items),
         "splits": compare_splits(interactions, sequences, wanted["temporal"]),
     }
     write_json(request.output / "statistics.json", described)
@@ -41,7 +42,8 @@ def run(request: Request) -> list[Path]:
 def lengths_at(lengths: Int64, window: int | None) -> Json:
     """What a window of the last `window` items (None: all) leaves of sequences of the given lengths [U].
 
-    `train_targets`: the next-item targets of the training parts under leave-one-out, at most `window` a user.
+    `train_items`: items of the training parts under leave-one-out, at most `window` a user; `train_targets`: the
+    next-item targets of these parts, at most `window` a user.
     """
     training = np.maximum(lengths - HELD_OUT, 0)
     targets = np.maximum(training - 1, 0)
@@ -50,7 +52,21 @@ def lengths_at(lengths: Int64, window: int | None) -> Json:
         "tokens": int(np.minimum(lengths, cut).sum()),
         "users_longer": int((lengths > cut).sum()),
         "users_with_longer_training": int((training > cut).sum()),
+        "train_items": int(np.minimum(training, cut).sum()),
         "train_targets": int(np.minimum(targets, cut).sum()),
+    }
+
+
+def attributes(path: Path) -> Json | None:
+    """How many different attributes the items [V] of items.parquet have, and how many each; None without attributes."""
+    if "attributes" not in pq.read_schema(path).names:
+        return None
+    lists = pq.read_table(path, columns=["attributes"])["attributes"]
+    counts = pc.list_value_length(lists).to_numpy()
+    return {
+        "distinct": pc.count_distinct(pc.list_flatten(lists)).as_py(),
+        "per_item": float(counts.mean()),
+        "items_without": int(np.count_nonzero(counts == 0)),
     }
 
 

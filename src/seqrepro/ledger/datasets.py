@@ -20,6 +20,8 @@ from seqrepro.ledger.tables import REAL, TEXT, WHOLE, complete, write_table
 from seqrepro.request import Request
 
 DATA_SET = "(data set)"
+S3REC_LENGTH = 50  # its pre-training takes every prefix of the last 50 training items
+COUNTS = ("users", "items", "interactions")
 Facts = dict[tuple[str, int | None], float]  # (measure, window) -> value
 
 STATISTICS = pa.schema(
@@ -124,6 +126,9 @@ def facts(described: Json) -> Facts:
         ("sparsity_percent", None): 100 * (1 - described["density"]),
         ("steps_per_epoch_at_batch_256", None): math.ceil(users / 256),
     }
+    if described["attributes"]:
+        found["attributes", None] = described["attributes"]["distinct"]
+        found["attributes_per_item", None] = described["attributes"]["per_item"]
     for window in described["windows"]:
         found |= _window_facts(window, users)
     return found
@@ -150,12 +155,18 @@ def statistics_row(name: str, dataset: Json, described: Json) -> Row:
 
 
 def published_rows(name: str, dataset: Json, described: Json, published: list[Published]) -> Iterator[Row]:
-    """What others report of the same family, beside ours; `same_counts`: their users and items equal ours."""
+    """What others report of the same family, beside ours; `same_counts`: their users and items equal ours.
+
+    Of other variants (`no`) the counts alone are shown, as their other statistics say nothing about ours. What we do
+    not measure (fitted numbers, other windows) is left out.
+    """
     ours = facts(described)
     theirs = [number for number in published if _is_of(number, dataset)]
     for number in theirs:
         measure, window = _measure(number)
-        value = ours.get((measure, window))
+        value, same_counts = ours.get((measure, window)), _same_counts(number, theirs, ours)
+        if value is None or (same_counts == "no" and measure not in COUNTS):
+            continue
         yield {
             "dataset": name,
             "class": dataset["class"],
@@ -163,9 +174,9 @@ def published_rows(name: str, dataset: Json, described: Json, published: list[Pu
             "window": window,
             "ours": value,
             "published": number.row["value"],
-            "agrees": None if value is None else "yes" if _agrees(value, number.row["value"]) else "no",
-            "relative_difference": value / number.value - 1 if value is not None and number.value else None,
-            "same_counts": _same_counts(number, theirs, ours),
+            "agrees": "yes" if _agrees(value, number.row["value"]) else "no",
+            "relative_difference": value / number.value - 1 if number.value else None,
+            "same_counts": same_counts,
             "variant_theirs": number.row["variant"],
             **{key: number.row[key] for key in ("paper", "table", "reported_by", "source_class", "source", "note")},
         }
@@ -209,6 +220,7 @@ def _window_facts(window: Json, users: int) -> Facts:
         ("tokens", last): window["tokens"],
         (f"users_longer_than_{last}", None): window["users_longer"],
         (f"train_targets_at_l{last}", None): window["train_targets"],
+        **({("pretraining_prefixes", None): window["train_items"]} if last == S3REC_LENGTH else {}),
         (f"users_with_at_most_{last}_training_items_percent", None): 100
         * (1 - window["users_with_longer_training"] / users),
         ("s'_real", last): window["entropy"]["lempel_ziv"]["authors"]["reciprocal"],
