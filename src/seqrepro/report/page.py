@@ -46,7 +46,7 @@ def run(request: Request) -> list[Path]:
         records=records,
         environments=environments,
         extras=[_extra(table) for table in wanted.get("extra_tables") or []],
-        protocol="; ".join(dict.fromkeys(run["protocol"] for run in wanted["runs"])),
+        protocols=list(dict.fromkeys(run["protocol"] for run in wanted["runs"])),
         counts=_counts(records),
         all_generated=all(section["generated"] for section in sections),
     )
@@ -94,6 +94,7 @@ def _section(runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict
     return {
         "name": name,
         "dataset": dataset,
+        "protocol": runs[0]["protocol"],
         "generated": dataset["family"] == GENERATED,
         "masked": _table(masked),
         "unmasked": _table([row for row in own["metrics"] if row["masking"] == "unmasked"]),
@@ -178,6 +179,7 @@ def _templates() -> Environment:
         "p_value": tables.p_value,
         "percent": lambda value: _minus(tables.percent(value)),
         "anchor": anchor,
+        "sentence": lambda text: text[:1].upper() + text[1:],
         "count": lambda value: "" if value is None else f"{value:,}",
         "short": lambda digest: digest[:12] if digest else "no record",
         "seconds": _duration,
