@@ -26,11 +26,11 @@ Facts = dict[tuple[str, int | None], float]  # (measure, window) -> value
 
 STATISTICS = pa.schema(
     [
-        *((name, TEXT) for name in ("dataset", "title", "variant", "class", "order")),
+        *((name, TEXT) for name in ("dataset", "class")),
         *((name, WHOLE) for name in ("users", "items", "interactions")),
         *((name, REAL) for name in ("mean_length", "median_length", "sparsity_percent")),
         *((name, WHOLE) for name in ("max_length", "repeated_interactions", "time_ties", "time_reversals")),
-        *((name, TEXT) for name in ("timestamps", "checksums", "caveat")),
+        *((name, TEXT) for name in ("timestamps", "order", "checksums", "title", "variant", "caveat")),
     ]
 )
 PUBLISHED = pa.schema(
@@ -38,10 +38,9 @@ PUBLISHED = pa.schema(
         *((name, TEXT) for name in ("dataset", "class", "measure")),
         ("window", WHOLE),
         ("ours", REAL),
-        *((name, TEXT) for name in ("published", "agrees")),
+        *((name, TEXT) for name in ("published", "agrees", "same_counts", "reported_by", "variant_theirs")),
         ("relative_difference", REAL),
-        *((name, TEXT) for name in ("same_counts", "variant_theirs", "paper", "table", "reported_by")),
-        *((name, TEXT) for name in ("source_class", "source", "note")),
+        *((name, TEXT) for name in ("paper", "table", "source_class", "source", "note")),
     ]
 )
 SPLITS = pa.schema(
