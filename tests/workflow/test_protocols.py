@@ -98,7 +98,7 @@ def test_tables_print_the_protocol_of_each_row_and_compare_within_it(done):
 def test_the_report_has_a_section_a_protocol(done):
     page = (done.folder / "results/quick/report/index.html").read_text()
     assert page.count('<section id="data-generated-markov-') == 3
-    assert SAMPLED in page and "global temporal split" in page
+    assert SAMPLED in page and "Global temporal split" in page
 
 
 def test_other_negatives_concern_only_the_runs_that_use_them(done, tmp_path):
