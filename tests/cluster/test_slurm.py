@@ -11,7 +11,7 @@ from cluster.slurm import NODES, jobs_of
 pytestmark = pytest.mark.cluster
 
 PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
-SUBMITTED = {"prepare": 1, "train": 5, "probe": 2, "refit": 1, "compare": 1, "report": 1}
+SUBMITTED = {"describe": 1, "survey": 1, "prepare": 1, "train": 5, "probe": 2, "refit": 1, "compare": 1, "report": 1}
 RECIPE = "cross-entropy-quick:\n    kind: gradient\n"
 
 
