@@ -71,7 +71,8 @@ test-cluster: environment
 ORACLES := $(VENV)-oracles
 
 test-oracles: $(ORACLES)/.ready
-	PYTHONPATH=src TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(ORACLES)/bin/python -m pytest -q -p no:cacheprovider tests/oracles/test_entropy.py tests/oracles/test_recbole.py
+	PYTHONPATH=src TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(ORACLES)/bin/python -m pytest -q -p no:cacheprovider \
+		tests/oracles/test_entropy.py $(wildcard tests/oracles/test_recbole*.py)
 
 $(ORACLES)/.ready: tests/oracles/requirements.txt
 	$(PYTHON) -m venv $(ORACLES)

@@ -99,6 +99,18 @@ def test_killed_inside_an_epoch_of_prefixes(undisturbed):
     assert digests(request.output) == digests(whole.output)
 
 
+def test_killed_inside_an_epoch_with_sampled_negatives(undisturbed):
+    """The generator of negatives goes on where the checkpoint was written."""
+    folder, inputs, _ = undisturbed
+    training = TRAINING | {"objective": {"name": "bce", "negatives": 3, "exclude": "history"}}
+    whole = train_request(inputs, SASREC, training, str(folder / "runs/negatives"))
+    train.run(whole)
+    request = train_request(inputs, SASREC, training, str(folder / "runs/negatives-killed"))
+    assert_killed(start(request, 9))
+    train.run(request)
+    assert digests(request.output) == digests(whole.output)
+
+
 def test_killed_at_random_moments(undisturbed):
     folder, inputs, expected = undisturbed
     request = train_request(inputs, SASREC, TRAINING, str(folder / "runs/random"))
@@ -133,7 +145,7 @@ def test_a_checkpoint_of_other_code_is_not_used(undisturbed, caplog):
     assert_killed(start(replace(request, code="older"), 9))
     train.run(request)
     assert digests(request.output) == expected
-    assert "checkpoint is of another code; it is ignored" in caplog.text
+    assert "is of another code; the training starts anew" in caplog.text
 
 
 def test_a_run_that_fails_while_writing_goes_on_from_its_last_epoch(undisturbed, monkeypatch):

@@ -83,6 +83,49 @@ def test_history_of_a_closed_form_model_is_one_row(inputs):
     assert (metrics["stopped"], metrics["best_epoch"], metrics["epochs"]) == ("closed_form", 0, 0)
 
 
+@pytest.mark.parametrize("view", ["all_positions", "prefixes"])
+def test_timing_says_what_the_time_went_into(inputs, view):
+    request = train_request(inputs, SASREC, with_budget(epochs=2) | {"view": view, "last": 6})
+    train.run(request)
+    timing = read_json(request.output / "timing.json")
+    train_items = [len(row[:-2][-6:]) for row in random_rows(N_USERS - 1, N_ITEMS)]  # two items are held out
+    assert timing["targets"] == 2 * (sum(n - 1 for n in train_items) + 1)  # 1: the row with two items is trained on
+    parts = timing["seconds_by_part"]
+    assert set(parts) == {"batch", "forward_backward", "optimizer", "validation", "checkpoint"}
+    assert all(seconds > 0 for seconds in parts.values())
+    assert sum(parts.values()) - parts["checkpoint"] <= timing["seconds_total"] + 0.01  # what is saved between epochs
+    steps = parts["batch"] + parts["forward_backward"] + parts["optimizer"]
+    assert timing["targets_per_second"] == pytest.approx(timing["targets"] / steps, rel=0.1)
+    assert 2**24 < timing["peak_memory_bytes"] < 2**38
+    assert timing["peak_gpu_memory_bytes"] is None
+
+
+def test_timing_of_a_closed_form_has_no_steps(inputs):
+    request = train_request(inputs, *MODELS["ease"])
+    train.run(request)
+    timing = read_json(request.output / "timing.json")
+    assert timing["peak_memory_bytes"] > 2**24
+    assert not {"targets", "targets_per_second", "seconds_by_part"} & set(timing)
+
+
+def test_another_seed_gives_other_weights(inputs):
+    weights = []
+    for seed in (3, 4):
+        request = train_request(inputs, *MODELS["sasrec"], f"results/runs/toy/model/seed-{seed}")
+        request.parameters["seed"] = seed
+        train.run(request)
+        weights.append(load_file(request.output / "model.safetensors"))
+    assert all(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_what_a_killed_write_left_in_the_run_folder_is_removed(inputs):
+    request = train_request(inputs, *MODELS["popularity"])
+    request.output.mkdir(parents=True)
+    (request.output / ".model.safetensors.abc.partial").write_bytes(b"half")
+    train.run(request)
+    assert {path.name for path in request.output.iterdir()} == {*DETERMINISTIC, "timing.json", "log.jsonl"}
+
+
 @pytest.mark.parametrize("name", ["itemknn", "sasrec"])
 def test_the_same_request_gives_the_same_bytes(inputs, name):
     digests = []

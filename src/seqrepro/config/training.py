@@ -15,7 +15,46 @@ class CrossEntropy(Configuration):
     name: Literal["cross_entropy"]
 
 
-Objective = CrossEntropy  # becomes a union discriminated by `name` as objectives are added
+Exclude = Annotated[
+    Literal["target", "history"],
+    Field(description="negatives are drawn outside the target, or outside all items of the example"),
+]
+
+
+class SampledSoftmax(Configuration):
+    """Softmax cross-entropy over the target and a few drawn items."""
+
+    name: Literal["sampled_softmax"]
+    negatives: int = Field(ge=1, description="draws, with replacement; those that are the target do not count")
+    proposal: Literal["uniform", "log_uniform"] = Field(
+        "uniform", description="what items are drawn from; log_uniform is Zipf's law for ids from popular to rare"
+    )
+    correction: Literal["negatives", "all", "none"] = Field(
+        "negatives", description="of whose scores log(expected number of draws) is subtracted"
+    )
+    shared: bool = Field(False, description="one set of draws for all targets of a batch, or one a target")
+    temperature: float = Field(1.0, gt=0, description="scores are divided by it in the loss")
+    l2_normalise: bool = Field(False, description="cosines instead of inner products, in the loss")
+
+
+class BinaryCrossEntropy(Configuration):
+    """Binary cross-entropy with uniform negatives (SASRec, Kang & McAuley 2018)."""
+
+    name: Literal["bce"]
+    negatives: int = Field(1, ge=1, description="draws a target, with replacement")
+    exclude: Exclude = "target"
+
+
+class GeneralisedBCE(Configuration):
+    """Generalised binary cross-entropy (gSASRec, Petrov & Macdonald 2023)."""
+
+    name: Literal["gbce"]
+    negatives: int = Field(256, ge=1, description="draws a target, with replacement; at most all other items")
+    calibration: float = Field(0.75, ge=0, le=1, description="t of the paper; 0 is plain binary cross-entropy")
+    exclude: Exclude = "target"
+
+
+Objective = Annotated[CrossEntropy | SampledSoftmax | BinaryCrossEntropy | GeneralisedBCE, Field(discriminator="name")]
 
 
 class Adam(Configuration):
@@ -39,6 +78,11 @@ class Budget(Configuration):
     patience: int = Field(ge=1, description="stop after so many epochs without a better validation metric")
     batch_size: int = Field(ge=1, description="examples a step: users, or prefixes of users (see view)")
     monitor: Metric = Field("ndcg@10", description="validation metric, history masked, ties pessimistic")
+    stopping: Literal["general", "recbole"] = identity(
+        "general",
+        description="what counts as better: a larger value, or a value that is equal or larger at 4 decimals, "
+        "with one more epoch of patience (RecBole)",
+    )
 
 
 class Gradient(Configuration):

@@ -1,8 +1,8 @@
 """Checkpoints: what a killed training needs to go on as if nothing had happened.
 
 A folder holds the two newest checkpoints, each with its sha256 beside it, so that a damaged file is noticed and the
-one before is used. A checkpoint belongs to one configuration, one data file and one version of the code. It holds
-tensors, numbers and strings only, never code.
+one before is used; if both are damaged, the training starts anew. A checkpoint belongs to one configuration, one data
+file and one version of the code. It holds tensors, numbers and strings only, never code.
 """
 
 import logging
@@ -47,16 +47,20 @@ class CheckpointStore:
             _delete(old)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that is whole and belongs to this run, or None. What is refused is logged and deleted."""
+        """The newest state that is whole and belongs to this run, or None. What is refused is deleted, in one line."""
+        remove_unfinished(self.folder)
+        refused: list[str] = []
+        state, then = None, "the training starts anew"
         for path in self._newest_first():
             content = _read(path)
             if content is not None and content["identity"] == asdict(self.identity):
-                state: dict[str, Any] = content["state"]
-                return state
-            reason = "damaged" if content is None else f"of another {self._difference(content['identity'])}"
-            log.warning("%s: checkpoint is %s; it is ignored", path, reason)
+                state, then = content["state"], f"{path.name} is used"
+                break
+            refused.append(f"{path.name} is {self._difference(content)}")
             _delete(path)
-        return None
+        if refused:
+            log.warning("%s: checkpoint %s; %s", self.folder, ", ".join(refused), then)
+        return state
 
     def remove(self) -> None:
         """Delete all checkpoints of the run."""
@@ -65,8 +69,17 @@ class CheckpointStore:
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
-    def _difference(self, other: dict[str, str]) -> str:
-        return " and ".join(key for key, value in asdict(self.identity).items() if other.get(key) != value)
+    def _difference(self, content: dict[str, Any] | None) -> str:
+        if content is None:
+            return "damaged"
+        mine, other = asdict(self.identity), content["identity"]
+        return "of another " + " and ".join(key for key in mine if other.get(key) != mine[key])
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what a killed process was in the middle of writing into a folder."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink()
 
 
 def _digest_path(path: Path) -> Path:
@@ -74,13 +87,13 @@ def _digest_path(path: Path) -> Path:
 
 
 def _delete(path: Path) -> None:
+    _digest_path(path).unlink(missing_ok=True)  # first: killed in between, what is left is not taken for a whole one
     path.unlink()
-    _digest_path(path).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        whole = sha256_file(path) == _digest_path(path).read_text().strip()
+        whole = sha256_file(path).encode() == _digest_path(path).read_bytes().strip()
         return torch.load(path, map_location="cpu", weights_only=True) if whole else None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
         return None

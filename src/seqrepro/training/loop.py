@@ -5,7 +5,8 @@ Shapes: B examples of a batch, E all examples; an example is a row, or a part of
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -13,15 +14,17 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from seqrepro.data.sequences import Sequences
 from seqrepro.data.splits import SPLITS, Split
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.evaluation.metrics import mean
 from seqrepro.evaluation.ranking import Ranks, rank_all
 from seqrepro.models.interfaces import SequentialModel, build_sequential
 from seqrepro.training.checkpoint import CheckpointStore
-from seqrepro.training.outcome import Outcome, epoch_line, rank_split
+from seqrepro.training.outcome import Outcome, Work, epoch_line, rank_split
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
+from seqrepro.training.stopping import RULES
 from seqrepro.training.views import Batch, make_view
 
 CHECKPOINT_SECONDS = 60.0
@@ -44,7 +47,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
     seconds: float = 0.0  # spent in the current epoch
     log: list[Line] = field(default_factory=list)  # one line a finished epoch
-    best_value: float = -math.inf
+    best_value: float = -math.inf  # as the stopping rule reads it
     best_epoch: int = 0
 
 
@@ -56,6 +59,7 @@ class Trainer:
     ) -> None:
         recipe = config["training"]
         self.budget = recipe["budget"]
+        self.rule = RULES[self.budget.get("stopping", "general")]
         self.randomness = Randomness(seed)
         self.split = _on_device(split, device)
         self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
@@ -65,6 +69,8 @@ class Trainer:
         self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
         self.permutation = torch.arange(len(self.view))  # [E]
         self.progress = Progress()
+        self.work = Work()
+        self.targets = 0  # given by the batch of the current step
         self.best_weights = self._weights()
         self._check_examples()
 
@@ -84,7 +90,7 @@ class Trainer:
     def stopped(self) -> str:
         """Why the training is over: 'patience', 'budget', or '' when it is not."""
         epoch = len(self.progress.log)
-        if epoch - self.progress.best_epoch >= self.budget["patience"]:
+        if self.rule.is_over(epoch - self.progress.best_epoch, self.budget["patience"]):
             return "patience"
         return "budget" if epoch >= self.budget["epochs"] else ""
 
@@ -105,15 +111,20 @@ class Trainer:
     def _step(self) -> None:
         progress = self.progress
         examples = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
-        batch = self.view.batch(examples)
+        with self._timed("batch"):
+            batch = self._counted(self.view.batch(examples))
 
         def closure() -> float:
-            self.optimizer.zero_grad()
-            loss = self.objective.loss(self.model, batch, self.randomness)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return float(loss.detach())
+            self.targets = 0
+            with self._timed("forward_backward"):
+                self.optimizer.zero_grad()
+                loss = self.objective.loss(self.model, batch, self.randomness)
+                loss.backward()  # type: ignore[no-untyped-call]
+                return float(loss.detach())
 
-        loss = self.optimizer.step(closure)
+        with self._timed("step"):
+            loss = self.optimizer.step(closure)
+        self.work.targets += self.targets
         progress.step += 1
         progress.position += len(examples)
         progress.losses.append(loss)
@@ -124,12 +135,13 @@ class Trainer:
     def _validate(self) -> Ranks:
         self.model.eval()
         histories, targets = self.split.histories["validation"], self.split.targets["validation"]
-        return rank_all(self.model, histories, targets, likelihood=False)
+        with self._timed("validation"):
+            return rank_all(self.model, histories, targets, likelihood=False)
 
     def _finish_epoch(self, validation: Ranks, started: float) -> None:
         progress, epoch, n_items = self.progress, len(self.progress.log) + 1, self.split.train.n_items
-        value = mean(self.budget["monitor"], validation.masked_worst, n_items)
-        if value > progress.best_value:
+        value = self.rule.read(mean(self.budget["monitor"], validation.masked_worst, n_items))
+        if self.rule.better(value, progress.best_value):
             progress.best_value, progress.best_epoch = value, epoch
             self.best_weights = self._weights()
         train_loss = math.fsum(progress.losses) / len(progress.losses)
@@ -139,6 +151,22 @@ class Trainer:
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
+    def _counted(self, batch: Batch) -> Batch:
+        """The batch, whose targets are counted whenever the model represents them."""
+
+        def represent(model: SequentialModel, rows: Sequences) -> tuple[Tensor, Tensor]:
+            hidden, targets = batch.represent(model, rows)
+            self.targets += len(targets) if model is self.model else 0
+            return hidden, targets
+
+        return replace(batch, represent=represent)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.work.seconds[part] += time.perf_counter() - started
+
     def _save(self) -> None:
         state = {
             "model": self.model.state_dict(),
@@ -147,8 +175,10 @@ class Trainer:
             "randomness": self.randomness.state(),
             "permutation": self.permutation,
             "progress": asdict(self.progress),
+            "work": asdict(self.work),
         }
-        self.store.save(self.progress.step, state)
+        with self._timed("checkpoint"):
+            self.store.save(self.progress.step, state)
 
     def _load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -157,6 +187,7 @@ class Trainer:
         self.randomness.load(state["randomness"])
         self.permutation = state["permutation"]
         self.progress = Progress(**state["progress"])
+        self.work = Work(**state["work"])
 
     def _check_examples(self) -> None:
         if not len(self.view) or not len(self.split.histories["validation"]):
@@ -184,6 +215,7 @@ def fit_gradient(
         best_epoch=trainer.progress.best_epoch,
         stopped=trainer.stopped,
         ranking_seconds=time.monotonic() - started,
+        work=trainer.work,
     )
 
 

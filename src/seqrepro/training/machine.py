@@ -1,7 +1,9 @@
-"""What the numbers are computed with: threads, device, deterministic kernels."""
+"""What the numbers are computed with: threads, device, deterministic kernels, memory."""
 
 import os
 import platform
+import resource
+import sys
 from typing import Any
 
 import torch
@@ -30,3 +32,12 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def peak_memory(device: torch.device) -> dict[str, int | None]:
+    """Bytes: the most that this process held in main memory, and that its tensors took on the GPU (None without)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }

@@ -1,6 +1,6 @@
 """What a training hands over, and the run folder that is written from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,29 @@ HISTORY_SCHEMA = pa.schema(
 )
 
 
+PARTS = ("batch", "step", "forward_backward", "validation", "checkpoint")  # a step encloses its forward_backward
+
+
+@dataclass
+class Work:
+    """What a training by gradients did, and the seconds that its parts took; lost work of a killed one is not in it."""
+
+    targets: int = 0  # predicted in training steps
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+
+    def as_json(self) -> dict[str, Any]:
+        """Targets per second of the training steps, and the seconds of each part."""
+        seconds = dict(self.seconds)
+        step = seconds.pop("step")
+        training = seconds["batch"] + step
+        seconds["optimizer"] = step - seconds["forward_backward"]
+        return {
+            "targets": self.targets,
+            "targets_per_second": round(self.targets / training, 1) if training else None,
+            "seconds_by_part": {part: round(value, 6) for part, value in seconds.items()},
+        }
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A trained model with its ranks."""
@@ -36,6 +59,7 @@ class Outcome:
     best_epoch: int
     stopped: str  # patience, budget or closed_form
     ranking_seconds: float
+    work: Work | None = None  # of a training by gradients
 
 
 def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> pa.Table:
@@ -58,7 +82,7 @@ def write_log(folder: Path, lines: list[Line]) -> Path:
 
 
 def write_run(folder: Path, outcome: Outcome, n_items: int, machine: dict[str, Any]) -> list[Path]:
-    """Write the run folder and return the files; `machine` names the device and the number of threads."""
+    """Write the run folder and return the files; `machine` says what was computed with: device, threads, memory."""
     paths = [folder / name for name in ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")]
     with atomic(paths[0]) as partial:
         save_file({name: tensor.cpu().contiguous() for name, tensor in outcome.weights.items()}, partial)
@@ -95,4 +119,5 @@ def _timing(outcome: Outcome) -> dict[str, Any]:
         "seconds_total": round(sum(seconds) + outcome.ranking_seconds, 3),
         "seconds_per_epoch": seconds,
         "seconds_ranking": round(outcome.ranking_seconds, 3),
+        **(outcome.work.as_json() if outcome.work else {}),
     }

@@ -11,7 +11,7 @@ from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_file, sha256_text
 from seqrepro.request import Request
 from seqrepro.training import machine
-from seqrepro.training.checkpoint import CheckpointStore, Identity
+from seqrepro.training.checkpoint import CheckpointStore, Identity, remove_unfinished
 from seqrepro.training.closed_form import fit_closed_form
 from seqrepro.training.inputs import read_split
 from seqrepro.training.loop import fit_gradient
@@ -29,6 +29,7 @@ def run(request: Request) -> list[Path]:
         CheckFailed: a loss or a score is not a number.
     """
     config, seed = request.parameters["config"], request.parameters["seed"]
+    remove_unfinished(request.output)
     split = read_split(request)
     device = machine.prepare(config["training"])
     store = CheckpointStore(checkpoint_folder(request.output), _identity(request))
@@ -38,8 +39,8 @@ def run(request: Request) -> list[Path]:
         first = error.errors()[0]
         place = ".".join(map(str, ("model", *first["loc"])))
         raise InputError(f"{place}: {first['msg']}, found {first['input']!r}") from None
-    machine_words = {"device": machine.describe(device), "threads": config["training"]["threads"]}
-    paths = write_run(request.output, outcome, split.train.n_items, machine_words)
+    used = {"device": machine.describe(device), "threads": config["training"]["threads"], **machine.peak_memory(device)}
+    paths = write_run(request.output, outcome, split.train.n_items, used)
     store.remove()
     return paths
 
