@@ -8,7 +8,7 @@ import torch
 from made_data import rows_of, sequences_of
 from seqrepro.data.interactions import Interactions, number, order
 from seqrepro.data.prepare import sequences_table
-from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.data.sequences import Sequences, offsets_of, read_sequences
 from seqrepro.data.split_variants import compare_splits
 from seqrepro.data.splits import (
     by_time,
@@ -182,7 +182,7 @@ def prepared(folder, source, order):
     timestamps = pa.array(lists[1], pa.list_(pa.int64()))
     table = {"user": pa.array(users), "items": pa.array(lists[0], pa.list_(pa.int32())), "timestamps": timestamps}
     write_parquet(folder / "sequences.parquet", pa.table(table))
-    return interactions, folder / "sequences.parquet"
+    return interactions, read_sequences(folder / "sequences.parquet", 9)
 
 
 def test_variants_are_counted(tmp_path):
@@ -196,8 +196,9 @@ def test_variants_are_counted(tmp_path):
         *((3, 7, EPOCH), (3, 8, EPOCH + 2000), (3, 9, EPOCH + 4000)),  # nowhere
         *((4, 1, EPOCH + 5000), (4, 2, EPOCH + 6000)),  # too short to be counted
     ]
-    files = prepared(tmp_path, source, order=lambda row: (row[0], row[2]))
-    rows = {row.pop("compared_with_leave_one_out"): row for row in compare_splits(*files, TEMPORAL)}
+    interactions, exact = prepared(tmp_path, source, order=lambda row: (row[0], row[2]))
+    found = compare_splits(interactions, exact, TEMPORAL)
+    rows = {row.pop("compared_with_leave_one_out"): row for row in found}
     counted = {name: [row[f"{part}_targets_differ"] for part in NAMES] for name, row in rows.items()}
     assert counted == {"source_order": [2, 2], "leave_one_out_recbole": [1, 1], "global_temporal": [2, 2]}
     assert {row["users"] for row in rows.values()} == {3}
@@ -209,9 +210,9 @@ def test_variants_are_counted(tmp_path):
 
 def test_variants_without_timestamps(tmp_path):
     source = [(1, 1, None), (1, 2, None), (1, 3, None)]
-    files = prepared(tmp_path, source, order=lambda row: row[0])
+    interactions, exact = prepared(tmp_path, source, order=lambda row: row[0])
     without = {"note": "no timestamps"}
-    assert compare_splits(*files, TEMPORAL) == [
+    assert compare_splits(interactions, exact, TEMPORAL) == [
         {
             "compared_with_leave_one_out": "source_order",
             "users": 1,

@@ -50,7 +50,7 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
     requests |= dict(_candidate_request(run) for run in runs if "candidates" in run.config)
     for run in runs:
         requests |= dict([_train_request(run), *_probe_requests(parameters, run)])
-    requests |= dict(_suite_requests(parameters, suite, runs, registry))
+    requests |= dict(_suite_requests(parameters, suite, runs, described, registry))
     return SuitePlan(suite, runs, requests)
 
 
@@ -118,10 +118,9 @@ def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Re
 
 
 def _suite_requests(
-    parameters: Parameters, suite: str, runs: list[Run], registry: Registry
+    parameters: Parameters, suite: str, runs: list[Run], surveyed: list[str], registry: Registry
 ) -> Iterator[tuple[Path, Request]]:
     settings, results = parameters.suites[suite], f"results/{suite}"
-    surveyed = _described(parameters, suite, runs)
     names = {
         name: dataset_plan.description(name, parameters.datasets[name], registry)
         for name in dict.fromkeys([*datasets_of(runs), *surveyed])

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from seqrepro.data.entropy import last_items, measures
 from seqrepro.data.interactions import Int64
+from seqrepro.data.sequences import read_sequences
 from seqrepro.data.split_variants import compare_splits
 from seqrepro.files import Json, read_json, write_json
 from seqrepro.request import Request
@@ -27,13 +28,15 @@ HELD_OUT = 2  # interactions of a user that leave-one-out keeps from the trainin
 def run(request: Request) -> list[Path]:
     """Describe one dataset into `request.folder`. Inputs: sequences, interactions, items, statistics."""
     wanted = request.parameters["measures"]
-    sequences, interactions, items, counts = map(Path, request.inputs)
-    values, offsets = _jagged(sequences)
+    sequences, interactions, items, statistics = map(Path, request.inputs)
+    counts = read_json(statistics)
+    exact = read_sequences(sequences, counts["n_items"])
+    values, offsets = exact.values.numpy(), exact.offsets.numpy()
     windows = [*wanted["windows"], None]
-    described = read_json(counts) | {
+    described = counts | {
         "windows": [_window(values, offsets, window, wanted) for window in windows],
         "attributes": attributes(items),
-        "splits": compare_splits(interactions, sequences, wanted["temporal"]),
+        "splits": compare_splits(interactions, exact, wanted["temporal"]),
     }
     write_json(request.output / "statistics.json", described)
     return [request.output / "statistics.json"]
@@ -74,10 +77,3 @@ def _window(values: Int64, offsets: Int64, window: int | None, wanted: dict[str,
     shown = last_items(values, offsets, window)
     entropy = measures(*shown, orders=wanted["orders"], lempel_ziv_tokens=wanted["lempel_ziv_tokens"])
     return {"last": window, **lengths_at(np.diff(offsets), window), "entropy": entropy}
-
-
-def _jagged(path: Path) -> tuple[Int64, Int64]:
-    """Items [N] of all users, one behind the other, and the borders of the users [U + 1]."""
-    items = pq.read_table(path, columns=["items"])["items"]
-    lengths = pc.list_value_length(items).to_numpy().astype(np.int64)
-    return pc.list_flatten(items).to_numpy().astype(np.int64), np.concatenate([[0], np.cumsum(lengths)])

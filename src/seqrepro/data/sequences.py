@@ -112,6 +112,12 @@ def ranges(starts: Tensor, lengths: Tensor) -> Tensor:
     return index_range(shift) + shift
 
 
+def sorted_within(rows: Tensor, keys: Tensor) -> Tensor:
+    """The order [N] that gathers the rows [N] and sorts the keys [N] within each; equal keys keep their order."""
+    order = torch.argsort(keys, stable=True)
+    return order[torch.argsort(rows[order], stable=True)]
+
+
 def index_range(values: Tensor) -> Tensor:
     """0, 1, ... up to the number of values, [N] on the device of the values."""
     return torch.arange(len(values), device=values.device)

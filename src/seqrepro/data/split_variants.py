@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, read_sequences
+from seqrepro.data.sequences import Sequences
 from seqrepro.data.splits import (
     SPLITS,
     Parameters,
@@ -22,11 +20,9 @@ from seqrepro.errors import InputError
 from seqrepro.files import Json
 
 
-def compare_splits(interactions: Path, sequences: Path, temporal: Parameters) -> list[Json]:
-    """The rows of `split_rows` of a prepared dataset, from its interactions.parquet and sequences.parquet."""
-    n_items = int(pc.max(pq.read_table(interactions, columns=["item"])["item"]).as_py())
-    exact, source = read_sequences(sequences, n_items), read_source_order(interactions, n_items)
-    return list(split_rows(exact, source, temporal))
+def compare_splits(interactions: Path, exact: Sequences, temporal: Parameters) -> list[Json]:
+    """The rows of `split_rows` of a prepared dataset, from its interactions.parquet and its sequences."""
+    return list(split_rows(exact, read_source_order(interactions, exact.n_items), temporal))
 
 
 def split_rows(exact: Sequences, source: Sequences, temporal: Parameters) -> Iterator[Json]:

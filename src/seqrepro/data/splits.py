@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, offsets_of, read_sequences
+from seqrepro.data.sequences import Sequences, offsets_of, read_sequences, sorted_within
 from seqrepro.errors import InputError
 from seqrepro.files import read_json
 
@@ -125,8 +125,7 @@ def temporal_cutoffs(timestamps: Tensor, validation_share: float, test_share: fl
 
 def by_time(sequences: Sequences, keys: Tensor) -> Sequences:
     """The same rows, each sorted by its keys [N]; equal keys keep their order."""
-    order = torch.argsort(keys, stable=True)
-    order = order[torch.argsort(sequences.rows[order], stable=True)]
+    order = sorted_within(sequences.rows, keys)
     stamps = None if sequences.timestamps is None else sequences.timestamps[order]
     return Sequences(sequences.users, sequences.values[order], sequences.offsets, stamps, sequences.n_items)
 

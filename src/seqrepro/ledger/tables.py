@@ -232,13 +232,14 @@ def places(rows: list[Row], datasets: Json, runs: list[Json]) -> list[tuple[str,
     """
     found = []
     for name in datasets:
-        protocols = {run["folder"]: run["protocol"] for run in runs if run["dataset"] == name}
-        names = {run["protocol"]: run["protocol_name"] for run in reversed(runs)}
-        several = len(set(protocols.values())) > 1
-        for protocol in dict.fromkeys(protocols.values()):
-            own = [row for row in rows if protocols.get(row["folder"]) == protocol]
-            if own:
-                found.append((name, f", protocol {names[protocol]}" if several else "", own))
+        of_protocols: dict[str, list[Json]] = {}
+        for run in (run for run in runs if run["dataset"] == name):
+            of_protocols.setdefault(run["protocol"], []).append(run)
+        for group in of_protocols.values():
+            folders = {run["folder"] for run in group}
+            if own := [row for row in rows if row["folder"] in folders]:
+                words = f", protocol {group[0]['protocol_name']}" if len(of_protocols) > 1 else ""
+                found.append((name, words, own))
     return found
 
 

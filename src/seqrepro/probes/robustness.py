@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.data.sequences import Sequences, offsets_of, sorted_within
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import NAMES, all_means
 from seqrepro.evaluation.ranking import Scorer, rank_all
@@ -117,8 +117,7 @@ PERTURBATIONS: dict[str, Callable[[Sequences, Tensor, Parameters, torch.Generato
 
 
 def _ordered(histories: Sequences, rows: Tensor, values: Tensor, keys: Tensor) -> Sequences:
-    order = torch.argsort(keys, stable=True)
-    order = order[torch.argsort(rows[order], stable=True)]
+    order = sorted_within(rows, keys)
     offsets = offsets_of(torch.bincount(rows, minlength=len(histories)))
     return Sequences(histories.users, values[order], offsets, None, histories.n_items)
 

@@ -34,7 +34,8 @@ def run(request: Request) -> list[Path]:
     wanted = request.parameters
     rows = {name: _read(Path(wanted["tables"]) / f"{name}.parquet") for name in _TABLES}
     records = read_records(wanted["runs"], rows["runs"])
-    sections = [_section(runs, wanted, rows) for runs in _places(wanted)]
+    places = tables.places(wanted["runs"], wanted["datasets"], wanted["runs"])
+    sections = [_section(dataset, words, runs, wanted, rows) for dataset, words, runs in places]
     environments = Environments()
     for record in records:
         for sidecar in record.sidecars:
@@ -58,29 +59,11 @@ def run(request: Request) -> list[Path]:
 _TABLES = ("metrics", "runs", "published", "comparisons")
 
 
-def _places(wanted: Json) -> list[list[Json]]:
-    """The runs of each dataset and protocol, in the order of the datasets."""
-    of_datasets = [[run for run in wanted["runs"] if run["dataset"] == name] for name in wanted["datasets"]]
-    return [
-        [run for run in runs if run["protocol"] == protocol]
-        for runs in of_datasets
-        for protocol in dict.fromkeys(run["protocol"] for run in runs)
-    ]
-
-
-def _named(runs: list[Json], wanted: Json) -> tuple[str, Json]:
-    """What the page calls the runs of one protocol on a dataset, and the dataset; the only protocol is not named."""
-    name = runs[0]["dataset"]
+def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
+    """What the page shows of one protocol on one dataset; `words` name it, unless it is the only one there."""
     dataset = wanted["datasets"][name]
-    if len({run["protocol"] for run in wanted["runs"] if run["dataset"] == name}) == 1:
-        return name, dataset
-    said = runs[0]["protocol_name"]
-    return f"{name}-{said}", dataset | {"title": f"{dataset['title']}, protocol {said}"}
-
-
-def _section(runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
-    """What the page shows of one protocol on one dataset."""
-    name, dataset = _named(runs, wanted)
+    if words:
+        name, dataset = f"{name}-{runs[0]['protocol_name']}", dataset | {"title": dataset["title"] + words}
     folders = {run["folder"] for run in runs}
     own = {table: [row for row in found if row["folder"] in folders] for table, found in rows.items()}
     masked = [row for row in own["metrics"] if row["masking"] == "masked"]

@@ -14,14 +14,13 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences
 from seqrepro.data.splits import SPLITS, Split
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.evaluation.metrics import mean
 from seqrepro.evaluation.ranking import Ranks, rank_all
 from seqrepro.models.interfaces import SequentialModel, build_sequential
 from seqrepro.training.checkpoint import CheckpointStore
-from seqrepro.training.outcome import Outcome, Work, epoch_line, rank_split
+from seqrepro.training.outcome import PARTS, Outcome, Work, epoch_line, rank_split
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.stopping import RULES
@@ -69,8 +68,7 @@ class Trainer:
         self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
         self.permutation = torch.arange(len(self.view))  # [E]
         self.progress = Progress()
-        self.work = Work()
-        self.targets = 0  # given by the batch of the current step
+        self.seconds = dict.fromkeys(PARTS, 0.0)
         self.best_weights = self._weights()
         self._check_examples()
 
@@ -94,6 +92,11 @@ class Trainer:
             return "patience"
         return "budget" if epoch >= self.budget["epochs"] else ""
 
+    @property
+    def work(self) -> Work:
+        """What the finished epochs did, and the seconds that it took."""
+        return Work(len(self.progress.log) * self.view.n_targets(self.model.max_length), self.seconds)
+
     def _epoch(self) -> None:
         progress, started = self.progress, time.monotonic() - self.progress.seconds
         if progress.position == 0:
@@ -112,10 +115,9 @@ class Trainer:
         progress = self.progress
         examples = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
         with self._timed("batch"):
-            batch = self._counted(self.view.batch(examples))
+            batch = self.view.batch(examples)
 
         def closure() -> float:
-            self.targets = 0
             with self._timed("forward_backward"):
                 self.optimizer.zero_grad()
                 loss = self.objective.loss(self.model, batch, self.randomness)
@@ -124,7 +126,6 @@ class Trainer:
 
         with self._timed("step"):
             loss = self.optimizer.step(closure)
-        self.work.targets += self.targets
         progress.step += 1
         progress.position += len(examples)
         progress.losses.append(loss)
@@ -151,21 +152,11 @@ class Trainer:
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
-    def _counted(self, batch: Batch) -> Batch:
-        """The batch, whose targets are counted whenever the model represents them."""
-
-        def represent(model: SequentialModel, rows: Sequences) -> tuple[Tensor, Tensor]:
-            hidden, targets = batch.represent(model, rows)
-            self.targets += len(targets) if model is self.model else 0
-            return hidden, targets
-
-        return replace(batch, represent=represent)
-
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.work.seconds[part] += time.perf_counter() - started
+        self.seconds[part] += time.perf_counter() - started
 
     def _save(self) -> None:
         state = {
@@ -175,7 +166,7 @@ class Trainer:
             "randomness": self.randomness.state(),
             "permutation": self.permutation,
             "progress": asdict(self.progress),
-            "work": asdict(self.work),
+            "seconds": self.seconds,
         }
         with self._timed("checkpoint"):
             self.store.save(self.progress.step, state)
@@ -187,7 +178,7 @@ class Trainer:
         self.randomness.load(state["randomness"])
         self.permutation = state["permutation"]
         self.progress = Progress(**state["progress"])
-        self.work = Work(**state["work"])
+        self.seconds = state["seconds"]
 
     def _check_examples(self) -> None:
         if not len(self.view) or not len(self.split.histories["validation"]):

@@ -1,6 +1,6 @@
 """What a training hands over, and the run folder that is written from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ HISTORY_SCHEMA = pa.schema(
 PARTS = ("batch", "step", "forward_backward", "validation", "checkpoint")  # a step encloses its forward_backward
 
 
-@dataclass
+@dataclass(frozen=True)
 class Work:
     """What a training by gradients did, and the seconds that its parts took; lost work of a killed one is not in it."""
 
-    targets: int = 0  # predicted in training steps
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    targets: int  # predicted in training steps
+    seconds: dict[str, float]  # by PARTS
 
     def as_json(self) -> dict[str, Any]:
         """Targets per second of the training steps, and the seconds of each part."""

@@ -43,10 +43,14 @@ class View:
     train: Sequences
     rows: Tensor  # [E]
     lengths: Tensor  # [E]
-    represent: Represent
+    last_only: bool  # the last item is the only target of an example
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def n_targets(self, max_length: int) -> int:
+        """How many targets all examples give to a model that sees `max_length` items."""
+        return int((self.lengths - 1).clamp(max=1 if self.last_only else max_length).sum())
 
     def batch(self, examples: Tensor) -> Batch:
         """The given examples (integer indices [B])."""
@@ -55,20 +59,20 @@ class View:
         index = ranges(train.offsets[rows], lengths)
         stamps = None if train.timestamps is None else train.timestamps[index]
         shown = Sequences(train.users[rows], train.values[index], offsets_of(lengths), stamps, train.n_items)
-        return Batch(shown, self.represent)
+        return Batch(shown, last_position if self.last_only else all_positions)
 
 
 def all_positions_view(train: Sequences) -> View:
     """An example a row that has a target, that is, at least two items."""
     rows = (train.lengths >= 2).nonzero().flatten()
-    return View(train, rows, train.lengths[rows], all_positions)
+    return View(train, rows, train.lengths[rows], last_only=False)
 
 
 def prefixes_view(train: Sequences) -> View:
     """An example a target."""
     counts = (train.lengths - 1).clamp(min=0)
     rows = torch.repeat_interleave(index_range(counts), counts)
-    return View(train, rows, ranges(torch.full_like(counts, 2), counts), last_position)
+    return View(train, rows, ranges(torch.full_like(counts, 2), counts), last_only=True)
 
 
 VIEWS = {"all_positions": all_positions_view, "prefixes": prefixes_view}
