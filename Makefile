@@ -16,12 +16,14 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster test-oracles check lock clean
+.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster test-gpu test-oracles check lock clean \
+	bench bench-environment performance
 
 help:
 	@echo "make reproduce [SUITE=quick|standard] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
 	@echo "make report SUITE=standard    rebuild tables and report from the committed runs, without data or training"
-	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-oracles: peers)"
+	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-gpu; test-oracles: peers)"
+	@echo "make bench                    measure everything, for many hours (make performance: docs/performance.md alone)"
 	@echo "make audit | track | ui | version | check | lock | clean"
 
 environment: $(VENV)/.ready
@@ -60,13 +62,16 @@ version: environment
 	dvc commit --force reproduce
 
 test: environment
-	pytest -n 2 -m "not slow and not cluster"
+	pytest -n 2 -m "not slow and not cluster and not gpu"
 
 test-slow: environment
 	pytest -n 2 -m slow
 
 test-cluster: environment
 	pytest -m cluster
+
+test-gpu: environment
+	pytest -m gpu -rP
 
 ORACLES := $(VENV)-oracles
 
@@ -78,6 +83,31 @@ $(ORACLES)/.ready: tests/oracles/requirements.txt
 	$(PYTHON) -m venv $(ORACLES)
 	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
+	touch $@
+
+BENCH := $(VENV)-bench
+WITH_PEERS := bench-prepare bench-training bench-evaluation bench-quality
+ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth
+
+bench:
+	$(foreach name,$(ALONE) $(WITH_PEERS),$(MAKE) $(name) &&) $(MAKE) performance
+
+bench-environment: $(BENCH)/.ready
+
+$(WITH_PEERS): bench-environment
+	TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(BENCH)/bin/python -W ignore benchmarks/$(@:bench-%=%).py \
+		--out benchmarks/results/$(@:bench-%=%).json
+
+$(ALONE): environment
+	python benchmarks/$(@:bench-%=%).py --out benchmarks/results/$(@:bench-%=%).json
+
+performance: environment
+	python benchmarks/page.py
+
+$(BENCH)/.ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	touch $@
 
 check: environment

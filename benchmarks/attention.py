@@ -10,23 +10,15 @@ first.
 Shapes: B rows, H heads, L length, D width of a head.
 """
 
-import argparse
-import json
 import math
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import arguments, finish
+from machine import machine
 from torch.nn import functional as F
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
-
-from machine import machine  # noqa: E402
-
-from seqrepro.files import write_json  # noqa: E402
 
 B, H, D = 256, 2, 32
 LENGTHS = (10, 50, 200)
@@ -89,10 +81,7 @@ def measure(length: int, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     """Show equality, measure, print, and write the result if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    given = arguments(__doc__, repeats=15, device=False)
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
     for length in LENGTHS:
@@ -105,10 +94,7 @@ def main() -> None:
         "width_of_a_head": D,
         "repeats": given.repeats,
     }
-    result |= {"machine": machine("torch") | {"capability": torch.backends.cpu.get_cpu_capability()}}
-    print(json.dumps(result, indent=2))
-    if given.out:
-        write_json(given.out, result)
+    finish(given, result | {"machine": machine("torch")})
 
 
 if __name__ == "__main__":

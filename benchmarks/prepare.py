@@ -7,14 +7,9 @@ of user, item and time; keep the 5-core; number users and items; sort each user 
 the test and the one before for validation. Times: both in one process, taking turns. Memory: a fresh process each.
 """
 
-import argparse
-import json
 import lzma
 import multiprocessing
-import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,17 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from common import arguments, finish, mirror, workplace
+from machine import machine, peak_mb
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
-sys.argv, ARGUMENTS = sys.argv[:1], sys.argv[1:]  # RecBole reads the command line too
-
-from machine import machine, peak_mb  # noqa: E402
-
-from seqrepro.data.prepare import run  # noqa: E402
-from seqrepro.data.sequences import read_sequences  # noqa: E402
-from seqrepro.data.splits import leave_one_out  # noqa: E402
-from seqrepro.files import read_json, write_json  # noqa: E402
-from seqrepro.request import Request  # noqa: E402
+from seqrepro.data.prepare import run
+from seqrepro.data.sequences import read_sequences
+from seqrepro.data.splits import leave_one_out
+from seqrepro.files import read_json
+from seqrepro.request import Request
 
 OURS = ("user", "item", "time")
 THEIRS = ("user_id:token", "item_id:token", "timestamp:float")
@@ -78,18 +70,21 @@ def write_raw(folder: Path, name: str, table: pa.Table) -> None:
             pa.csv.write_csv(rows, stream, options)
 
 
-def ours(folder: Path, name: str) -> dict[str, int]:
-    """The `prepare` step, which writes Parquet and flushes it to the disk, and what a training job reads of it."""
+def prepared(folder: Path, name: str) -> dict[str, int]:
+    """The `prepare` step, which writes Parquet and flushes it to the disk; its counts."""
     options = {"columns": {"user": "user", "item": "item", "timestamp": "time"}, "format": "tsv"}
     wanted = {"source": "file", "format": "user_file", "order_source": "timestamp", "filter": {"k_core": 5}}
     out, raw = folder / f"{name}-prepared", str(folder / f"{name}.tsv")
     run(Request("prepare", "seqrepro.data.prepare", str(out), [raw], wanted | {"options": options}, [], ""))
     counts = read_json(out / "statistics.json")
-    split = leave_one_out(read_sequences(out / "sequences.parquet", counts["n_items"]))
-    return {
-        **{key: counts[key] for key in ("n_users", "n_items", "n_interactions")},
-        "tested": len(split.targets["test"]),
-    }
+    return {key: counts[key] for key in ("n_users", "n_items", "n_interactions")}
+
+
+def ours(folder: Path, name: str) -> dict[str, int]:
+    """Preparation, and what a training job reads of it."""
+    counts = prepared(folder, name)
+    split = leave_one_out(read_sequences(folder / f"{name}-prepared/sequences.parquet", counts["n_items"]))
+    return {**counts, "tested": len(split.targets["test"])}
 
 
 def read_and_filtered(folder: Path, name: str) -> Any:
@@ -158,38 +153,14 @@ def _memory(part: str, folder: Path, name: str) -> dict[str, int]:
     return {"peak_mb": peak_mb(), "of_which_imports_mb": before}
 
 
-def table(results: dict[str, Any]) -> str:
-    """The results as Markdown."""
-    lines = [
-        "| dataset | interactions | ours | RecBole | times faster | peak memory, ours / RecBole |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, found in results.items():
-        mine, theirs = found["parts"]["ours"], found["parts"]["recbole"]
-        memory = f"{mine['peak_mb']:,} / {theirs['peak_mb']:,} MB"
-        seconds = f"{mine['seconds']:.2f} s | {theirs['seconds']:.2f} s"
-        lines.append(f"| {name} | {found['n_interactions']:,} | {seconds} | {found['times_faster']} | {memory} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Measure, print, and write the result if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args(ARGUMENTS)
-    out = given.out.resolve() if given.out else None
-    mirror = Path(os.environ["SEQREPRO_MIRROR"]).resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # RecBole leaves logs behind
+    given = arguments(__doc__, repeats=5, device=False)
+    with workplace() as folder:
         for name, read in DATASETS.items():
-            write_raw(Path(folder), name, read(mirror))
-        results = {name: compare(Path(folder), name, given.repeats) for name in DATASETS}
-    print(table(results))
-    found = {"datasets": results, "machine": machine("recbole", "pandas", "torch")}
-    print(json.dumps(found, indent=2))
-    if out:
-        write_json(out, found)
+            write_raw(folder, name, read(mirror()))
+        results = {name: compare(folder, name, given.repeats) for name in DATASETS}
+    finish(given, {"datasets": results, "machine": machine("recbole", "pandas", "torch")})
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@
 Each part runs in a process of its own, whose peak resident memory the operating system reports.
 """
 
-import argparse
-import json
 import multiprocessing
 import sys
 import tempfile
@@ -19,12 +17,13 @@ import pyarrow.csv
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from common import arguments, finish
 from machine import machine, peak_mb
 
 from seqrepro.data.interactions import Interactions
 from seqrepro.data.prepare import prepare, run
 from seqrepro.data.sequences import read_sequences
-from seqrepro.files import read_json, write_json
+from seqrepro.files import read_json
 from seqrepro.request import Request
 
 USERS, ITEMS = 138_000, 27_000  # as in MovieLens-20M
@@ -98,15 +97,10 @@ def measure(n: int, folder: Path) -> dict:
 
 def main() -> None:
     """Measure, print, and write the result if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--interactions", type=int, default=20_000_000)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    given = arguments(__doc__, device=False, interactions=20_000_000)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(given.interactions, Path(folder)) | {"machine": machine()}
-    print(json.dumps(result, indent=2))
-    if given.out:
-        write_json(given.out, result)
+    finish(given, result)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ OUTPUTS = {
     "prepare": [*PREPARED],
     "train": [*RUN_FILES],
     "probe": ["robustness.parquet"],
-    "compare": [f"{name}.parquet" for name in ("metrics", "published", "comparisons", "runs")],
+    "compare": [f"{name}.parquet" for name in ("metrics", "published", "comparisons", "runs", "exposure")],
     "report": ["index.html"],
 }
 

@@ -66,7 +66,8 @@ class Workspace:
 
     def deterministic(self) -> dict[str, bytes]:
         """All deterministic result files, by name."""
-        names = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
+        trained = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
+        names = (*trained, "topk.parquet", "exposure.json")
         found = (path for name in names for path in (self.folder / "results/runs").rglob(name))
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
 

@@ -1,6 +1,7 @@
 """What the Snakefile asks of the plan: target files, and the resources of a job."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from seqrepro.config.dataset_plan import PREPARED
 from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
+from seqrepro.config.probes import RESULTS
 from seqrepro.config.requests import SuitePlan, plan_requests, write_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.data.source_kinds import MIRROR_VARIABLE
@@ -74,7 +76,13 @@ class Workflow:
 
     def probe_files(self) -> list[str]:
         """The results of all probes of the suite."""
-        return [f"{request.folder}/robustness.parquet" for request in self.plan.of("probe").values()]
+        requests = self.plan.of("probe").values()
+        return [f"{request.folder}/{RESULTS[request.module.rsplit('.', 1)[1]]}" for request in requests]
+
+    def probes(self, kind: str) -> str:
+        """A pattern of the names of all probes of a kind."""
+        names = [re.escape(name) for name, probe in self.parameters.probes.items() if probe.kind == kind]
+        return "|".join(names) or "(?!)"
 
     def surveys(self) -> list[str]:
         """The sidecar of the survey of datasets, if there is one."""

@@ -11,7 +11,8 @@ from cluster.slurm import NODES, jobs_of
 pytestmark = pytest.mark.cluster
 
 PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
-SUBMITTED = {"describe": 1, "survey": 1, "prepare": 1, "train": 5, "probe": 2, "refit": 1, "compare": 1, "report": 1}
+SUBMITTED = {"describe": 1, "survey": 1, "prepare": 1, "train": 5, "probe": 2, "probe_exposure": 5}
+SUBMITTED |= {"refit": 1, "compare": 1, "report": 1}
 RECIPE = "cross-entropy-quick:\n    kind: gradient\n"
 
 
@@ -39,7 +40,7 @@ def test_two_nodes_give_the_bytes_of_one_machine(submitting, tmp_path):
     assert {job.gres for job in jobs} == {"N/A"}
     assert jobs_of(alone.folder) == []
 
-    assert len(alone.deterministic()) == 4 * SUBMITTED["train"]
+    assert len(alone.deterministic()) == 4 * SUBMITTED["train"] + 2 * SUBMITTED["probe_exposure"]
     assert submitting.deterministic() == alone.deterministic()
     submitting.seqrepro("audit")
 

@@ -82,6 +82,8 @@ def test_all_kinds_are_frozen():
     assert tags(Dataset, "source") == {dataset["source"] for dataset in datasets}
     assert tags(Generator, "kind") == {dataset["generator"]["kind"] for dataset in datasets if "generator" in dataset}
     assert choices(Gradient, "view") == {config["training"].get("view", "all_positions") for config in configs}
+    recipes = [config["training"] for config in configs if config["training"]["kind"] == "gradient"]
+    assert choices(Gradient, "precision") == {recipe["precision"] for recipe in recipes}
     assert choices(Protocol, "split") == {protocol["split"] for protocol in protocols}
     assert choices(Protocol, "candidates") == {protocol.get("candidates", "full") for protocol in protocols}
 

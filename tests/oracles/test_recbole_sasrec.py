@@ -168,7 +168,7 @@ def all_of(pair, view="prefixes") -> Batch:
 
 
 def our_loss(pair, view="prefixes"):
-    return cross_entropy.build({}).loss(pair.ours, all_of(pair, view), Randomness(0))
+    return cross_entropy.CrossEntropy().loss(pair.ours, all_of(pair, view), Randomness(0))
 
 
 def our_loss_with_padding(pair):

@@ -59,7 +59,7 @@ def prefix_loss(model, rows):
 
 
 def all_positions_loss(model, rows):
-    return cross_entropy.build({}).loss(model, Batch(sequences_of(rows, N_ITEMS), all_positions), Randomness(0))
+    return cross_entropy.CrossEntropy().loss(model, Batch(sequences_of(rows, N_ITEMS), all_positions), Randomness(0))
 
 
 @torch.no_grad()

@@ -79,7 +79,7 @@ KINDS = {
             device=st.sampled_from(["cpu", "cuda"]),
             view=st.sampled_from(["all_positions", "prefixes"]),
             last=st.none() | st.integers(2, 4),
-            precision=st.just("fp32"),
+            precision=st.sampled_from(["fp32", "bf16"]),
         ),
     ),
     "registry": (
@@ -180,7 +180,7 @@ def test_every_leaf_counts(kind, data):
 
 UNIONS = {"family": Architecture, "kind": Recipe, "source": Dataset}
 MEMBERS = [(member, key) for key, union in UNIONS.items() for member in get_args(get_args(union)[0])]
-CLASSES = [member for member, _ in MEMBERS] + [Filter, Probe]
+CLASSES = [member for member, _ in MEMBERS] + [Filter, *get_args(get_args(Probe)[0])]
 
 
 def test_every_kind_is_drawn():

@@ -38,6 +38,7 @@ DATASETS = {
 }
 
 
+CLOSED_FORMS = ("popularity", "ease")
 SKILLS = {"popularity": 0.3, "ease": 3.0, "sasrec": 6.0, "tim4rec": 7.0}
 PUBLISHED = (
     f"{PUBLISHED_HEADER}\n"
@@ -134,7 +135,8 @@ def run_entry(dataset, model, title, seeds, digits, **more):
     folder = f"results/runs/{dataset}/{model}-{digits}"
     entry = {"dataset": dataset, "model": model, "title": title, "published_as": [], "folder": folder, "seeds": seeds}
     entry |= {"data_class": DATASETS[dataset]["class"] if dataset in DATASETS else "primary"}
-    entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["robustness"]}
+    entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["exposure", "robustness"]}
+    entry |= {"precision": "fp64/fp32" if model in CLOSED_FORMS else "fp32"}
     return entry | {"protocol_name": "leave-one-out", "protocol": PROTOCOL, "rankings": RANKINGS} | more
 
 
@@ -146,6 +148,15 @@ def write_robustness(folder: Path, seed: int) -> None:
         for metric in ("ndcg@10", "hit_rate@10")
     ]
     write_parquet(folder / "probes/robustness/robustness.parquet", pa.Table.from_pylist(rows))
+
+
+def write_exposure(folder: Path, seed: int) -> None:
+    popularity = {"average_popularity": 40.0, "popularity_percentile": 0.75, "tail_share": 0.25}
+    shown = {"coverage": 0.5 + seed / 100, "gini": 0.5, "shannon_entropy": 6.0, "users_with_shorter_lists": 0}
+    more = {"average_popularity": 50.0, "popularity_percentile": 0.875, "tail_share": 0.125}
+    measures = {"10": shown | more, "20": shown | more | {"coverage": 0.75}}
+    told = {"n_users": N_USERS, "n_items": N_ITEMS, "cutoffs": measures, "test_items": popularity}
+    write_json(folder / "probes/exposure/exposure.json", told)
 
 
 @pytest.fixture(scope="session")
@@ -177,15 +188,16 @@ def planned_runs(dataset):
 
 
 def write_finished(run):
-    """All seeds, but one of TiM4Rec and none of HydraRec; EASE has no sidecar."""
+    """All seeds, but one of TiM4Rec and none of HydraRec; EASE has no sidecar and no exposure."""
     if run["model"] not in SKILLS:
         return
-    closed = run["model"] in ("popularity", "ease")
+    closed = run["model"] in CLOSED_FORMS
     for seed in run["seeds"][: 1 if run["model"] == "tim4rec" else None]:
         folder = Path(run["folder"]) / f"seed-{seed}"
         write_run(folder, seed, SKILLS[run["model"]], closed)
         if run["model"] != "ease":
             write_provenance(folder, run["dataset"], seed, run["model"])
+            write_exposure(folder, seed)
         if not closed:
             write_robustness(folder, seed)
 
@@ -194,7 +206,9 @@ def asked_to_compare(facts):
     files = [f"{run['folder']}/seed-{seed}/ranks.parquet" for run in facts["runs"] for seed in run["seeds"]]
     wanted = {"suite": "standard", "split": "test", "papers": ["samrec"]}
     wanted |= {"datasets": facts["datasets"], "runs": facts["runs"]}
-    inputs = [*files, facts["published"]]
+    exposed = [path.replace("ranks.parquet", "probes/exposure/exposure.json") for path in files]
+    wanted |= {"exposure": {path: [10, 20] for path in exposed}}
+    inputs = [*files, *exposed, facts["published"]]
     return Request("compare", "seqrepro.ledger.compare", "results/standard/tables", inputs, wanted, [], "0" * 64)
 
 

@@ -51,7 +51,7 @@ def test_a_clean_tree(audit, finished):
     assert (code, err) == (0, "")
     counts = {tuple(line.split()[:2]): int(line.split()[2]) for line in out.splitlines()[1:]}
     jobs = len(finished.requests)
-    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + 4 + 1
+    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + 5 + 1
     assert counts.pop(("manifest", "ok")) == 1
     assert counts == {(check, "ok"): jobs for check in ("sidecar", "inputs", "parameters", "code")}
 
@@ -350,7 +350,7 @@ def test_the_csv_has_every_check(audit, finished):
     assert lines[0] == "file,check,status,detail"
     for request in finished.requests.values():
         assert f"{path_of(request)},sidecar,ok," in lines
-    assert len(lines) == 1 + 1 + 27 + 4 * len(finished.requests)
+    assert len(lines) == 1 + 1 + 28 + 4 * len(finished.requests)
 
 
 def test_no_manifest(audit):

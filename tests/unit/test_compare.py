@@ -64,6 +64,13 @@ def test_intervals_say_what_they_cover(written):
     }
 
 
+def test_rows_say_the_precision_of_their_run(written):
+    for table in ("metrics", "runs"):
+        found = {(row["model"], row["precision"]) for row in of(rows(table), dataset="beauty")}
+        closed = {("popularity", "fp64/fp32"), ("ease", "fp64/fp32")}
+        assert found == closed | {(model, "fp32") for model in ("sasrec", "tim4rec", "hydrarec")}
+
+
 def test_what_did_not_run_is_there_without_a_number(written):
     row = of(rows("metrics"), dataset="beauty", model="hydrarec", metric="ndcg@10", masking="masked")[0]
     assert (row["mean"], row["seeds"], row["missing_seeds"]) == (None, 0, "1")

@@ -140,15 +140,17 @@ def test_a_proposal_draws_what_it_says(weights):
 
 
 def test_proposals_by_name():
-    torch.testing.assert_close(
-        make_proposal("uniform", 4).log_expected(torch.tensor([[1, 4]]), 8).exp(), torch.full((1, 2), 2.0).double()
-    )
-    law = make_proposal("log_uniform", 1000).log_expected(torch.arange(1, 1001), 1).exp()
+    even = make_proposal("uniform", sequences_of([], 4))
+    torch.testing.assert_close(even.log_expected(torch.tensor([[1, 4]]), 8).exp(), torch.full((1, 2), 2.0).double())
+    law = make_proposal("log_uniform", sequences_of([], 1000)).log_expected(torch.arange(1, 1001), 1).exp()
     expected = (
         torch.arange(2, 1002).double().log().diff(prepend=torch.zeros(1).double()) / torch.tensor(1001.0).double().log()
     )
     torch.testing.assert_close(law, expected, rtol=1e-10, atol=0)
     assert (law.diff() < 0).all()
+    popular = make_proposal("popularity", sequences_of([[1, 3, 3], [3, 1, 3]], 4))
+    assert popular.log_expected(torch.tensor([1, 2, 3]), 6).exp().tolist() == pytest.approx([2, 0, 4])
+    assert set(popular.draw((200,), generator()).tolist()) == {1, 3}
 
 
 @pytest.mark.parametrize("weights", [[1.0, 1.0], [0.0, -1.0, 2.0], [0.0, 0.0]])

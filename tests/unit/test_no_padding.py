@@ -87,7 +87,7 @@ def test_training_equals_the_padded_matrix(view, window):
     model = network(window)
     examples = make_view(view, sequences_of(ROWS, N_ITEMS))
     batch = examples.batch(torch.arange(len(examples)))
-    grouped, padded = cross_entropy.build({}).loss(model, batch, Randomness(0)), PADDED[view](model)
+    grouped, padded = cross_entropy.CrossEntropy().loss(model, batch, Randomness(0)), PADDED[view](model)
     torch.testing.assert_close(grouped, padded, rtol=1e-12, atol=0)
     assert_same(gradients(model, grouped), gradients(model, padded))
 

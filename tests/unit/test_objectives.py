@@ -63,7 +63,7 @@ def test_all_positions_gives_every_next_item_once():
 def test_every_target_has_the_same_weight():
     rows = random_rows(20, N_ITEMS, seed=4)
     model = build_sequential(SASREC, N_ITEMS, torch.Generator().manual_seed(0)).double().eval()
-    objective = cross_entropy.build({"name": "cross_entropy"})
+    objective = cross_entropy.CrossEntropy()
 
     def loss(rows):
         return objective.loss(model, Batch(sequences_of(rows, N_ITEMS), all_positions), Randomness(0))
@@ -78,22 +78,24 @@ SAMPLED = [
     {"name": "sampled_softmax", "negatives": 5},
     {"name": "sampled_softmax", "negatives": 5, "proposal": "log_uniform", "correction": "all", "shared": True},
     {"name": "sampled_softmax", "negatives": 5, "correction": "none", "temperature": 0.05, "l2_normalise": True},
+    {"name": "sampled_softmax", "negatives": 5, "proposal": "popularity"},
     {"name": "bce"},
     {"name": "bce", "negatives": 3, "exclude": "history"},
     {"name": "gbce", "negatives": 12},
     {"name": "gbce", "negatives": 3, "calibration": 1, "exclude": "history"},
 ]
+TRAIN = sequences_of(random_rows(30, N_ITEMS, seed=4), N_ITEMS)
 NAMES = [" ".join(map(str, parameters.values())) for parameters in SAMPLED]
 
 
 def objective_of(parameters):
     """What a training builds from the configuration."""
-    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical())
+    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical(), TRAIN)
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return Batch(sequences_of(random_rows(30, N_ITEMS, seed=4), N_ITEMS), all_positions)
+    return Batch(TRAIN, all_positions)
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_sampled_softmax_puts_its_parts_together(batch, model):
     found = objective_of(parameters).loss(model, batch, Randomness(8))
     hidden, targets = batch.representations(model)
     hidden, table = (vectors / vectors.norm(dim=1, keepdim=True) for vectors in (hidden, model.item_table()))
-    law = make_proposal("log_uniform", N_ITEMS)
+    law = make_proposal("log_uniform", sequences_of([], N_ITEMS))
     negatives = law.draw((5,), Randomness(8).negatives)
     logits = torch.cat([(hidden * table[targets]).sum(1, keepdim=True), hidden @ table[negatives].T], dim=1) / 0.5
     logits -= torch.cat(
@@ -183,7 +185,7 @@ def test_gbce_asks_for_no_more_negatives_than_items(batch, model):
         {"name": "sampled_softmax"},
         {"name": "sampled_softmax", "negatives": 0},
         {"name": "sampled_softmax", "negatives": 5, "temperature": 0.0},
-        {"name": "sampled_softmax", "negatives": 5, "proposal": "popularity"},
+        {"name": "sampled_softmax", "negatives": 5, "proposal": "fame"},
         {"name": "bce", "negatives": 0},
         {"name": "bce", "calibration": 0.5},
         {"name": "gbce", "calibration": 1.1},

@@ -93,6 +93,13 @@ def test_negatives_are_drawn_once_for_all_runs(make_plan, change):
     assert {other.folder for other in make_plan().of("candidates").values()}.isdisjoint({request.folder})
 
 
+def test_each_run_carries_its_precision(make_plan, change):
+    change("kind: gradient", "kind: gradient\n    precision: bf16")
+    (request,) = make_plan().of("compare").values()
+    found = {run["model"]: run["precision"] for run in request.parameters["runs"]}
+    assert found == {"popularity": "fp64/fp32", "ease": "fp64/fp32", "sasrec": "bf16"}
+
+
 def test_each_run_carries_its_protocol(make_plan):
     (request,) = make_plan().of("compare").values()
     words = "leave-one-out, full ranking, history masked, ties pessimistic"

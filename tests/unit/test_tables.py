@@ -14,7 +14,7 @@ RUNS = [{"dataset": "d", "folder": name, "protocol": "p", "protocol_name": "loo"
 def row(model, mean, optimistic=None, **more):
     base = {"dataset": "d", "model": model, "title": f"{model}_1", "masking": "masked", "seeds": 3, "users": 9}
     base |= {"missing_seeds": "", "interval_covers": "users and seeds", "folder": model, "metric": "ndcg@10"}
-    base |= {"protocol": "leave-one-out, full", "data_class": "primary"}
+    base |= {"protocol": "leave-one-out, full", "data_class": "primary", "precision": "fp32"}
     bounds = {"mean": mean, "low": mean and mean - 0.01, "high": mean and mean + 0.01}
     return base | bounds | {"optimistic": mean if optimistic is None else optimistic} | more
 
@@ -38,7 +38,16 @@ def test_markdown_prints_protocol_seeds_users_and_the_best_in_bold():
     assert "Protocol: leave-one-out, full." in text
     assert "| a_1 | 0.5000 [0.4900, 0.5100] |" in text
     assert "| b_1 | **0.6000** [0.5900, 0.6100] |" in text
-    assert "| 3 | 9 | primary |" in text
+    assert "| 3 | 9 | primary | fp32 |" in text
+
+
+def test_every_row_says_its_precision():
+    rows = table_rows(row("a", 0.5, precision="bf16"), row("b", 0.6, precision="tf32"))
+    text = tables.metrics_markdown(rows, DATASETS, RUNS, "test")
+    assert [line.split(" | ")[-1] for line in text.splitlines() if "_1" in line] == ["bf16 |", "tf32 |"]
+    assert "all ranks are from fp32 scores" in text
+    latex = tables.metrics_latex(rows, DATASETS, RUNS, "test")
+    assert all(f"& primary & {name} \\\\" in latex for name in ("bf16", "tf32"))
 
 
 def test_tie_bounds_are_printed_where_they_differ_at_the_printed_digits():
@@ -52,8 +61,8 @@ def test_not_run_and_one_seed_are_said():
     missing = row("a", None, seeds=0, users=None, missing_seeds="1 2", interval_covers=None)
     single = row("b", 0.6, seeds=1, missing_seeds="2", interval_covers="users")
     text = tables.metrics_markdown(table_rows(missing, single), DATASETS, RUNS, "test")
-    assert "| a_1 | not run | not run | not run | not run | not run | 0 |  | primary |" in text
-    assert "| 1* (1 not run) | 9 | primary |" in text
+    assert "| a_1 | not run | not run | not run | not run | not run | 0 |  | primary | fp32 |" in text
+    assert "| 1* (1 not run) | 9 | primary | fp32 |" in text
 
 
 def test_latex_escapes_what_it_must():

@@ -152,7 +152,7 @@ def test_the_objective_is_the_mean_over_the_targets_of_the_view(name):
     view = make_view(name, sequences_of(WITHIN, N_ITEMS))
     batch = view.batch(torch.arange(len(view)))
     expected = torch.cat(losses(model, name, WITHIN)).mean()
-    torch.testing.assert_close(cross_entropy.build({}).loss(model, batch, Randomness(0)), expected)
+    torch.testing.assert_close(cross_entropy.CrossEntropy().loss(model, batch, Randomness(0)), expected)
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,17 @@ def test_after_pull_a_changed_model_file_re_runs_that_model(pulled):
     pulled.edit("src/seqrepro/models/ease.py", "import torch\n", "import torch\n\nTHE_ANSWER = 42\n")
     pulled.seqrepro("restore", "--suite", "quick")
     jobs = concerned(pulled.planned())
-    assert len(jobs) == 1 and next(iter(jobs)).startswith("train generated-markov ease-")
+    assert [job.split("-")[:2] for job in sorted(jobs)] == [
+        ["probe_exposure generated", "markov ease"],
+        ["train generated", "markov ease"],
+    ]
 
 
 def test_after_pull_a_changed_preparation_re_runs_what_uses_it(pulled):
     pulled.edit("params.yaml", "users: 60", "users: 61")
     pulled.seqrepro("restore", "--suite", "quick")
     kinds = [job.split()[0] for job in concerned(pulled.planned())]
-    assert sorted(kinds) == ["describe", "prepare", "probe", "probe", *["train"] * 5]
+    assert sorted(kinds) == ["describe", "prepare", "probe", "probe", *["probe_exposure"] * 5, *["train"] * 5]
 
 
 def test_a_damaged_pull_is_not_restored(pulled):
@@ -89,7 +92,7 @@ def test_a_damaged_pull_is_not_restored(pulled):
     ranks.write_bytes(content[:-1] + b"x")
     done = pulled.seqrepro("restore", "--suite", "quick")
     assert "is damaged" in done.stdout
-    assert len(concerned(pulled.planned())) == 1
+    assert sorted(job.split()[0] for job in concerned(pulled.planned())) == ["probe_exposure", "train"]
 
 
 def test_dvc_calls_snakemake_when_code_changed(pushed, tmp_path):

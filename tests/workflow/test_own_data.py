@@ -77,7 +77,8 @@ def test_a_changed_row_re_runs_the_jobs_of_that_dataset_and_no_other(shop):
     lines = rows()
     write(secret, [lines[0].replace("A-", "B-"), *lines[1:]])
     jobs = sorted(job for job in concerned(made.planned()) if job != "survey quick")  # a table of all datasets
-    assert [job.split()[0] for job in jobs] == ["describe", "prepare", "retrieve", *["train"] * len(MODELS)]
+    probed, trained = ([step] * len(MODELS) for step in ("probe_exposure", "train"))
+    assert [job.split()[0] for job in jobs] == ["describe", "prepare", *probed, "retrieve", *trained]
     assert all("my-shop" in job for job in jobs)
     made.snakemake("all")
     assert made.planned() == []

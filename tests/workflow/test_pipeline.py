@@ -46,12 +46,15 @@ def test_the_audit_passes_and_finds_a_changed_byte(finished):
 
 def test_tables_and_report_can_be_rebuilt_without_data_or_weights(finished):
     before = finished.read("results/quick/tables/metrics.csv")
-    for path in [*finished.folder.rglob("*.safetensors"), *(finished.folder / "data").rglob("*.parquet")]:
+    kept_elsewhere = [path for name in ("*.safetensors", "topk.parquet") for path in finished.folder.rglob(name)]
+    assert len(kept_elsewhere) == 10
+    for path in [*kept_elsewhere, *(finished.folder / "data").rglob("*.parquet")]:
         path.unlink()
     (finished.folder / "results/quick/tables/metrics.csv").unlink()
     finished.seqrepro("compare", "--suite", "quick")
     finished.seqrepro("report", "--suite", "quick")
     assert finished.read("results/quick/tables/metrics.csv") == before
+    finished.seqrepro("audit")
 
 
 def test_a_wrong_parameter_stops_before_any_job_in_one_line(workspace):

@@ -105,6 +105,7 @@ def test_other_negatives_concern_only_the_runs_that_use_them(done, tmp_path):
     workspace = done.copy(tmp_path / "work")
     workspace.edit("params.yaml", "count: 9", "count: 8")
     jobs = {line.split()[0] for line in workspace.planned("all")}
-    assert jobs == {"candidates", "train", "probe", "compare", "report", "track", "manifest", "audit"}
+    made = {"candidates", "train", "probe", "probe_exposure", "compare", "report"}
+    assert jobs == made | {"track", "manifest", "audit"}
     trained = [line for line in workspace.planned("all") if line.startswith("train")]
     assert len(trained) == len(MODELS)

@@ -10,8 +10,19 @@ rule probe:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
     log:
         "logs/probe/{probe}/{dataset}/{run}/seed-{seed}.log",
+    wildcard_constraints:
+        probe=PLAN.probes("robustness"),
     resources:
         runtime=120,
         mem_mb=8000,
     shell:
         "seqrepro probe {input.request} 2> {log}"
+
+
+use rule probe as probe_exposure with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/exposure.json",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/topk.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("exposure"),

@@ -40,7 +40,7 @@ class Experiment(Configuration):
     papers: list[Paper] = Field(min_length=1, description="the papers whose claims need these runs")
     protocol: str = Field(description="a name under `protocols`")
     models: list[str] = Field(min_length=1, description="names under `models`")
-    probes: list[str] = Field([], description="names under `probes`, measured on each gradient-trained model")
+    probes: list[str] = Field([], description="names under `probes`; each says on which models it is measured")
 
 
 class Scale(Configuration):

@@ -109,7 +109,7 @@ def _experiment_runs(parameters: Parameters, suite: str, name: str, scale: Scale
         for model_name in scale.models or experiment.models:
             model = parameters.models[model_name]
             trained = isinstance(parameters.training[model.training], Gradient)
-            probes = tuple(experiment.probes) if trained else ()
+            probes = tuple(name for name in experiment.probes if trained or parameters.probes[name].models == "all")
             need = Need(suite, name, tuple(experiment.papers), experiment.purpose, model_name, probes)
             config = configuration(parameters, dataset, model, protocol, registry)
             for seed in scale.seeds if trained else [0]:

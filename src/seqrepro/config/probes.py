@@ -1,10 +1,14 @@
-"""Parameters of probes: measurements on trained models."""
+"""Parameters of probes: measurements on trained or fitted models."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
+
+RESULTS = {"robustness": "robustness.parquet", "exposure": "exposure.json"}  # what other steps read, by kind
+Probed = Literal["trained", "all"]
 
 
 class DropLast(Configuration):
@@ -35,6 +39,22 @@ class Robustness(Configuration):
 
     kind: Literal["robustness"]
     perturbations: list[Perturbation] = Field(min_length=1)
+    models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
 
 
-Probe = Robustness  # becomes a union discriminated by `kind` as probes are added
+class Exposure(Configuration):
+    """Which items are recommended at all: coverage, concentration and popularity of the top items of each user."""
+
+    kind: Literal["exposure"]
+    cutoffs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="lengths of the lists, ascending")
+    models: Probed = identity("all", description="trained: by gradients; all: closed forms too")
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _ascending(cls, cutoffs: list[int]) -> list[int]:
+        if any(low >= high for low, high in pairwise(cutoffs)):
+            raise ValueError(f"found {cutoffs}, expected numbers that ascend")
+        return cutoffs
+
+
+Probe = Annotated[Robustness | Exposure, Field(discriminator="kind")]

@@ -14,6 +14,7 @@ from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import describe_requests, survey_request, survey_tables
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run, datasets_of, plan_suite
+from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, read_json, sha256_text, write_json
 from seqrepro.provenance.fingerprint import fingerprint
@@ -21,8 +22,9 @@ from seqrepro.provenance.sidecar import read_sidecar, request_hash
 from seqrepro.request import Request
 
 PAPERS = Path("registry/papers")
+CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 RUN_FILES = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
-TABLES = ("metrics", "published", "comparisons", "runs")
+TABLES = ("metrics", "published", "comparisons", "runs", "exposure")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Re
     for name in run.probes:
         probe = parameters.probes[name].canonical()
         module = f"seqrepro.probes.{probe.pop('kind')}"
+        probe.pop("models", None)  # which models are measured is no part of a measurement
         folder = f"{run.folder}/seed-{run.seed}"
         data, negatives = _data(run)[:2], _data(run)[2:]
         inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
@@ -132,10 +135,11 @@ def _suite_requests(
     }
     published = sorted(path.as_posix() for path in PAPERS.glob("*/published.csv"))
     ranks = [f"{run.folder}/seed-{run.seed}/{name}" for run in runs for name in ("ranks.parquet", "metrics.json")]
-    compared = {**described, "split": "test", "papers": sorted(_papers(runs))}
+    exposed = dict(found for run in runs for found in _exposed(parameters, run))
+    compared = {**described, "split": "test", "papers": sorted(_papers(runs)), "exposure": exposed}
     yield (
         PLAN / f"compare/{suite}.json",
-        _request("compare", "seqrepro.ledger.compare", f"{results}/tables", [*ranks, *published], compared),
+        _request("compare", "seqrepro.ledger.compare", f"{results}/tables", [*ranks, *exposed, *published], compared),
     )
     extra = []
     if surveyed:
@@ -183,10 +187,18 @@ def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) 
                 "protocol_name": parameters.experiments[need.experiment].protocol,
                 "protocol": run.protocol.text(),
                 "rankings": run.protocol.rankings(),
+                "precision": run.config["training"].get("precision", CLOSED_FORM),
             },
         )
         group["seeds"].append(run.seed)
     return list(groups.values())
+
+
+def _exposed(parameters: Parameters, run: Run) -> Iterator[tuple[str, list[int]]]:
+    """What the exposure probes of a run write, and at which cutoffs."""
+    for name in run.probes:
+        if isinstance(probe := parameters.probes[name], Exposure):
+            yield f"{run.folder}/seed-{run.seed}/probes/{name}/{RESULTS[probe.kind]}", probe.cutoffs
 
 
 def _described(parameters: Parameters, suite: str, runs: list[Run]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqrepro.config.base import Configuration, identity
 
@@ -26,8 +26,10 @@ class SampledSoftmax(Configuration):
 
     name: Literal["sampled_softmax"]
     negatives: int = Field(ge=1, description="draws, with replacement; those that are the target do not count")
-    proposal: Literal["uniform", "log_uniform"] = Field(
-        "uniform", description="what items are drawn from; log_uniform is Zipf's law for ids from popular to rare"
+    proposal: Literal["uniform", "log_uniform", "popularity"] = Field(
+        "uniform",
+        description="what items are drawn from; log_uniform is Zipf's law for ids from popular to rare, "
+        "popularity the counts of the training interactions",
     )
     correction: Literal["negatives", "all", "none"] = Field(
         "negatives", description="of whose scores log(expected number of draws) is subtracted"
@@ -97,9 +99,17 @@ class Gradient(Configuration):
         description="an example is a user with all positions as targets, or a prefix with the next item",
     )
     last: int | None = identity(None, ge=2, description="train on the last so many interactions of each user only")
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32", description="of the matrix products of training steps; everything is ranked in fp32"
+    )
     threads: int = Field(1, ge=1, description="CPU threads; part of the result, never taken from --cores")
     device: Literal["cpu", "cuda"] = identity("cpu")
+
+    @model_validator(mode="after")
+    def _tf32_needs_a_gpu(self) -> "Gradient":
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ValueError("found precision tf32 with device cpu; expected device cuda, or precision fp32 or bf16")
+        return self
 
 
 class ClosedForm(Configuration):

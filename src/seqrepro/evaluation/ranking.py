@@ -2,7 +2,8 @@
 
 Both bounds under ties, both treatments of the history and the rank among saved negatives come from the same scores.
 All candidates of a user are scored in the same matrix product, so a comparison never mixes products of different
-shapes; the scores themselves may differ in their last bits when the number of users in a block changes.
+shapes; the scores themselves may differ in their last bits when the number of users in a block changes. Users with
+histories of similar length are scored together, and only so many that the scores stay in a cache.
 
 Shapes: B users of a block, U users, V items, C negatives; score matrices have V+1 columns, column 0 is padding and
 never counts.
@@ -17,7 +18,8 @@ from torch import Tensor
 from seqrepro.data.sequences import Sequences
 from seqrepro.errors import CheckFailed
 
-BLOCK = 512
+BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**28}  # scores computed at a time: a cache, or a part of the GPU's memory
+LEAST_USERS = 32  # of a block
 
 
 class Scorer(Protocol):
@@ -50,7 +52,7 @@ def rank_all(
     *,
     likelihood: bool,
     masked: Sequences | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
 ) -> Ranks:
     """Rank the targets [U] of all histories, a block of users at a time.
 
@@ -61,18 +63,26 @@ def rank_all(
         negatives: saved items [U, C] that the targets are also ranked among.
         likelihood: whether the scores are logits of a softmax, so that a likelihood exists.
         masked: the items that are no candidates; by default the histories.
-        block: users scored together.
+        block: users scored together; None leaves it to the size of the catalogue.
 
     Raises:
         CheckFailed: a score is NaN.
     """
     masked = histories if masked is None else masked
-    parts = []
-    for rows in torch.split(torch.arange(len(histories)), block):
-        scores, shown = model.score(histories.select(rows)), rows.to(targets.device)
-        among = None if negatives is None else negatives[shown]
-        parts.append(rank_scores(scores, targets[shown], masked.select(rows), among, likelihood=likelihood))
-    return _join(parts, histories, likelihood)
+    blocks, parts = user_blocks(histories, block), []
+    for users in blocks:
+        among = None if negatives is None else negatives[users]
+        scores = model.score(histories.select(users))
+        parts.append(rank_scores(scores, targets[users], masked.select(users), among, likelihood=likelihood))
+    return _join(parts, torch.cat(blocks)) if blocks else _nobody(likelihood)
+
+
+def user_blocks(histories: Sequences, block: int | None = None) -> list[Tensor]:
+    """The row numbers of all histories in blocks that are scored together, from short histories to long ones."""
+    if not len(histories):
+        return []
+    fitting = BLOCK_ELEMENTS[histories.values.device.type] // (histories.n_items + 1)
+    return list(torch.split(torch.argsort(histories.lengths, stable=True), block or max(LEAST_USERS, fitting)))
 
 
 def rank_scores(
@@ -136,12 +146,16 @@ def _check_scores(candidates: Tensor, masked: Sequences) -> None:
         raise CheckFailed(f"ranking: a score of user {user} is NaN; expected a number for every item")
 
 
-def _join(parts: list[Ranks], histories: Sequences, likelihood: bool) -> Ranks:
-    if not parts:
-        empty = histories.users.new_zeros(0)
-        return Ranks(empty, empty, empty, empty, empty.bool(), empty.float() if likelihood else None)
+def _join(parts: list[Ranks], users: Tensor) -> Ranks:
+    """The ranks of all users, in their own order, from those of the blocks, in which the users stand as given."""
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Ranks)}
+    places = torch.argsort(users)
     joined: dict[str, Any] = {
-        name: None if column[0] is None else torch.cat(column).cpu() for name, column in columns.items()
+        name: None if column[0] is None else torch.cat(column)[places].cpu() for name, column in columns.items()
     }
     return Ranks(**joined)
+
+
+def _nobody(likelihood: bool) -> Ranks:
+    ranks = torch.zeros(0, dtype=torch.int64)
+    return Ranks(ranks, ranks, ranks, ranks, ranks.bool(), ranks.float() if likelihood else None)

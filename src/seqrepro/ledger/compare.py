@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrepro.evaluation.metrics import NAMES
 from seqrepro.files import Json, sha256_file, write_json
-from seqrepro.ledger import tables
+from seqrepro.ledger import exposure, tables
 from seqrepro.ledger.evidence import Evidence, Row, by_place, collect, seed_folder
 from seqrepro.ledger.published import Published, matches, obstacles, published_row, read_protocol, read_published
 from seqrepro.ledger.statistics import Estimate, difference, holm, mean
@@ -56,6 +56,7 @@ def run(request: Request) -> list[Path]:
         *tables.write_texts(folder / "published", md=tables.published_markdown(published, *shown)),
         *tables.write_table(folder / "comparisons", compared, tables.COMPARISONS),
         *tables.write_texts(folder / "comparisons", md=tables.comparisons_markdown(compared, *shown)),
+        *exposure.write(folder, wanted),
     ]
 
 
@@ -121,7 +122,7 @@ def headline(evidence: list[Evidence], metrics: list[Row]) -> Json:
 
 
 def _identity(evidence: Evidence) -> Row:
-    return {key: evidence.run[key] for key in ("dataset", "data_class", "model", "title", "folder")}
+    return {key: evidence.run[key] for key in ("dataset", "data_class", "model", "title", "folder", "precision")}
 
 
 def _accuracy(evidence: Evidence, metric: str, masking: str, split: str) -> Row:

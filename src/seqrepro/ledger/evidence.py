@@ -26,7 +26,7 @@ Row = dict[str, Any]
 class Evidence:
     """One configuration on one dataset: its finished seeds, their facts and their ranks."""
 
-    run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds, protocol, rankings
+    run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds, protocol, ...
     seeds: list[int]  # the finished ones
     facts: list[Json]  # metrics.json of each finished seed
     ranks: list[pa.Table]  # ranks.parquet of each finished seed

@@ -10,6 +10,7 @@ from seqrepro.files import Json, atomic, write_parquet, write_text
 from seqrepro.ledger.evidence import Row
 
 PAPER_METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@20", "ndcg@20", "mrr@10")
+FACTS = ("seeds", "users", "data", "precision")  # what a row says of itself
 PRINTED = {"masked": "", "sampled": ", among sampled negatives"}  # words of a heading; the others stand in the CSV
 DIGITS = 4
 NOT_RUN = "not run"
@@ -22,7 +23,7 @@ METRICS = pa.schema(
         *((name, REAL) for name in ("mean", "low", "high", "optimistic", "sd_seeds")),
         ("interval_covers", TEXT),
         ("targets_in_history", WHOLE),
-        *((name, TEXT) for name in ("missing_seeds", "split", "protocol", "folder")),
+        *((name, TEXT) for name in ("missing_seeds", "split", "protocol", "precision", "folder")),
     ]
 )
 RUNS = pa.schema(
@@ -31,7 +32,7 @@ RUNS = pa.schema(
         ("seed", WHOLE),
         ("state", TEXT),
         *((name, WHOLE) for name in ("n_users", "n_items", "parameters", "best_epoch", "epochs")),
-        *((name, TEXT) for name in ("stopped", "ranks_sha256", "folder")),
+        *((name, TEXT) for name in ("stopped", "precision", "ranks_sha256", "folder")),
     ]
 )
 COMPARISONS = pa.schema(
@@ -113,7 +114,8 @@ def caption(dataset: Json, protocol: str, split: str) -> str:
     return (
         f"{dataset['title']} ({dataset['variant']}), {split} split. Protocol: {protocol}. "
         "Mean over users and seeds with its 95 % interval (users and seeds crossed); an interval from one seed (*) "
-        "covers users only. Where ties matter, the value under best ties follows after a slash. Best value in bold."
+        "covers users only. Where ties matter, the value under best ties follows after a slash. Best value in bold. "
+        "Precision is that of training; all ranks are from fp32 scores."
     )
 
 
@@ -126,7 +128,7 @@ def metrics_markdown(rows: list[Row], datasets: Json, runs: list[Json], split: s
 
     parts = []
     for name, words, shown in _shown(rows, datasets, runs):
-        head = ["Model", *PAPER_METRICS, "seeds", "users", "data"]
+        head = ["Model", *PAPER_METRICS, *FACTS]
         lines = _paper_rows(shown, cell)
         said = caption(datasets[name], shown[0]["protocol"], split)
         parts.append(f"## {datasets[name]['title']}{words}\n\n{said}\n")
@@ -143,12 +145,12 @@ def metrics_latex(rows: list[Row], datasets: Json, runs: list[Json], split: str)
 
     parts = []
     for name, _, shown in _shown(rows, datasets, runs):
-        head = " & ".join(map(_escape, ["Model", *PAPER_METRICS, "seeds", "users", "data"]))
+        head = " & ".join(map(_escape, ["Model", *PAPER_METRICS, *FACTS]))
         lines = [" & ".join([_escape(line[0]), *line[1:]]) + r" \\" for line in _paper_rows(shown, cell)]
         parts += [
             r"\begin{table}",
             rf"\caption{{{_escape(caption(datasets[name], shown[0]['protocol'], split))}}}",
-            rf"\begin{{tabular}}{{l{'l' * len(PAPER_METRICS)}rrl}}",
+            rf"\begin{{tabular}}{{l{'l' * len(PAPER_METRICS)}rrll}}",
             rf"\toprule{chr(10)}{head} \\{chr(10)}\midrule",
             *lines,
             rf"\bottomrule{chr(10)}\end{{tabular}}{chr(10)}\end{{table}}{chr(10)}",
@@ -262,7 +264,8 @@ def _paper_rows(rows: list[Row], cell: Callable[[Row, bool], str]) -> list[list[
             cells = [cell(metrics[metric], best[metric] == folder) for metric in PAPER_METRICS]
         else:
             cells = [NOT_RUN] * len(PAPER_METRICS)
-        lines.append([first["title"], *cells, seeds(first), str(first["users"] or ""), first["data_class"]])
+        facts = [seeds(first), str(first["users"] or ""), first["data_class"], first["precision"]]
+        lines.append([first["title"], *cells, *facts])
     return lines
 
 

@@ -56,7 +56,8 @@ class SequentialModel(nn.Module):
         result = self.item_table().new_empty(len(histories), self.item_table().shape[1])
         for rows in length_groups(histories.lengths.clamp(max=self.max_length)):
             padded_BL, lengths = histories.select(rows).last(self.max_length)
-            result[rows] = self.hidden(padded_BL)[torch.arange(len(rows), device=rows.device), lengths - 1]
+            newest = self.hidden(padded_BL)[torch.arange(len(rows), device=rows.device), lengths - 1]
+            result[rows] = newest.to(result.dtype)  # autocast may have left it narrower
         return result
 
     def score(self, histories: Sequences) -> Tensor:

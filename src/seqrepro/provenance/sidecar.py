@@ -92,6 +92,7 @@ def environment(parameters: dict[str, Any]) -> dict[str, Any]:
         "platform": f"{platform.system()}-{platform.machine()}",
         "device": training.get("device", "cpu"),
         "threads": training.get("threads"),
+        "precision": training.get("precision"),
         **_torch(),
     }
 

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seqrepro.errors import InputError
+from seqrepro.evaluation.exposure import MEASURES
 from seqrepro.files import Json, write_text
-from seqrepro.ledger import tables
+from seqrepro.ledger import exposure, tables
 from seqrepro.ledger.evidence import Row
 from seqrepro.report import figures
 from seqrepro.report.cells import Environments, RunRecord, anchor, read_histories, read_records, read_robustness
@@ -56,7 +57,7 @@ def run(request: Request) -> list[Path]:
     return [*drawn, request.output / "index.html"]
 
 
-_TABLES = ("metrics", "runs", "published", "comparisons")
+_TABLES = ("metrics", "runs", "published", "comparisons", "exposure")
 
 
 def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[str, list[Row]]) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
         "repeated": max((row["targets_in_history"] or 0 for row in masked), default=0),
         "baseline": next((row["baseline"] for row in own["comparisons"]), None),
         "comparisons": tables.by_folder(own["comparisons"]),
+        "exposure": exposure.by_cutoff(own["exposure"]),
         "comparable": [row for row in own["published"] if row["comparable"] == "yes"],
         "other_published": [row for row in own["published"] if row["comparable"] != "yes"],
         "drawn": drawn,
@@ -161,6 +163,8 @@ def _templates() -> Environment:
         "interval": lambda row: _minus(tables.interval(row)),
         "p_value": tables.p_value,
         "percent": lambda value: _minus(tables.percent(value)),
+        "measured": lambda value, measure: _minus(exposure.printed(measure, value)),
+        "references": exposure.references,
         "anchor": anchor,
         "sentence": lambda text: text[:1].upper() + text[1:],
         "count": lambda value: "" if value is None else f"{value:,}",
@@ -171,6 +175,7 @@ def _templates() -> Environment:
     environment.filters |= filters
     environment.tests["ties_matter"] = tables.ties_matter
     environment.globals |= {"metrics": tables.PAPER_METRICS, "not_run": tables.NOT_RUN}
+    environment.globals |= {"measures": MEASURES, "exposure_caption": exposure.CAPTION}
     return environment
 
 

@@ -36,5 +36,6 @@ def info_nce(first: Tensor, second: Tensor, temperature: float = 1.0, cosine: bo
     if cosine:
         views = F.normalize(views, dim=1)
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
-    similarity = (views @ views.T / temperature).masked_fill(itself, -torch.inf)  # [2B, 2B]
+    products = (views @ views.T).to(views.dtype)  # autocast may have left them narrower
+    similarity = (products / temperature).masked_fill(itself, -torch.inf)  # [2B, 2B]
     return F.cross_entropy(similarity, torch.arange(len(views), device=views.device).roll(len(first)))

@@ -21,6 +21,7 @@ from seqrepro.evaluation.ranking import Ranks, rank_all
 from seqrepro.models.interfaces import SequentialModel, build_sequential
 from seqrepro.training.checkpoint import CheckpointStore
 from seqrepro.training.outcome import PARTS, Outcome, Work, epoch_line, rank_split
+from seqrepro.training.precision import add_gradients
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.stopping import RULES
@@ -57,12 +58,12 @@ class Trainer:
         self, config: dict[str, Any], split: Split, seed: int, device: torch.device, store: CheckpointStore
     ) -> None:
         recipe = config["training"]
-        self.budget = recipe["budget"]
+        self.budget, self.precision, self.device = recipe["budget"], recipe["precision"], device
         self.rule = RULES[self.budget.get("stopping", "general")]
         self.randomness = Randomness(seed)
         self.split = _on_device(split, device)
         self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
-        self.objective = cast(Objective, _build("objectives", recipe["objective"]))
+        self.objective = cast(Objective, _build("objectives", recipe["objective"], split.train))
         self.optimizer = cast(torch.optim.Optimizer, _build("optimizers", recipe["optimizer"], self.model.parameters()))
         self.store = store
         self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
@@ -120,9 +121,9 @@ class Trainer:
         def closure() -> float:
             with self._timed("forward_backward"):
                 self.optimizer.zero_grad()
-                loss = self.objective.loss(self.model, batch, self.randomness)
-                loss.backward()  # type: ignore[no-untyped-call]
-                return float(loss.detach())
+                return add_gradients(
+                    lambda: self.objective.loss(self.model, batch, self.randomness), self.precision, self.device
+                )
 
         with self._timed("step"):
             loss = self.optimizer.step(closure)

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from seqrepro.errors import InputError
+from seqrepro.training import precision
 
 
 def prepare(recipe: dict[str, Any]) -> torch.device:
     """Set up torch as the training recipe says and return the device to compute on.
 
     Raises:
-        InputError: the recipe wants a GPU and there is none.
+        InputError: the recipe wants a GPU and there is none, or a precision that it does not have.
     """
     device = recipe.get("device", "cpu")
     if device == "cuda" and not torch.cuda.is_available():
@@ -24,6 +25,8 @@ def prepare(recipe: dict[str, Any]) -> torch.device:
     torch.set_num_threads(recipe["threads"])
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    precision.strict_products()
+    precision.check(recipe.get("precision", "fp32"), torch.device(device))
     return torch.device(device)
 
 
@@ -32,6 +35,16 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def used(recipe: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """What `timing.json` says about it; the precision of a closed form is None."""
+    return {
+        "device": describe(device),
+        "threads": recipe["threads"],
+        "precision": recipe.get("precision"),
+        **peak_memory(device),
+    }
 
 
 def peak_memory(device: torch.device) -> dict[str, int | None]:

@@ -7,7 +7,8 @@ Two laws for classifiers of one item at a time, both uniform and with replacemen
 Proposals q for sampled softmax draw from all of 1..V with replacement, and say their probabilities:
 - `uniform`: q(i) = 1 / V,
 - `log_uniform`: q(i) = log((i + 1) / i) / log(V + 1), Zipf's law for ids that go from popular to rare (other ids are
-  drawn as unevenly, for no reason).
+  drawn as unevenly, for no reason),
+- `popularity`: q(i) in proportion to the number of training interactions of item i.
 
 Numbers are drawn on the CPU from the generator given, whatever the device, and never target by target.
 
@@ -16,7 +17,6 @@ Shapes: T targets, K negatives a target, C targets of a chunk, D width, V items,
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -49,7 +49,8 @@ def draw(exclude: str, model: SequentialModel, batch: Batch, targets: Tensor, k:
     if exclude == "target":
         drawn = other_items(targets.cpu(), batch.rows.n_items, k, generator)
     else:
-        drawn = items_outside(batch.rows.to(torch.device("cpu")), rows_of_targets(model, batch).cpu(), k, generator)
+        on_cpu = replace(batch, rows=batch.rows.to(torch.device("cpu")))
+        drawn = items_outside(on_cpu.rows, rows_of_targets(model, on_cpu), k, generator)
     return drawn.to(targets.device)
 
 
@@ -143,19 +144,28 @@ def log_uniform_weights(n_items: int) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=torch.float64), (1 / torch.arange(1, n_items + 1).double()).log1p()])
 
 
-WEIGHTS: dict[str, Callable[[int], Tensor]] = {"uniform": uniform_weights, "log_uniform": log_uniform_weights}
+def popularity_weights(train: Sequences) -> Tensor:
+    """How often each item occurs in the training rows, [V+1]."""
+    return torch.bincount(train.values.cpu(), minlength=train.n_items + 1).double()
 
 
-@lru_cache(maxsize=4)
-def make_proposal(name: str, n_items: int) -> Proposal:
-    """The proposal of that name over the items 1..V."""
-    return Proposal(WEIGHTS[name](n_items))
+WEIGHTS: dict[str, Callable[[Sequences], Tensor]] = {
+    "uniform": lambda train: uniform_weights(train.n_items),
+    "log_uniform": lambda train: log_uniform_weights(train.n_items),
+    "popularity": popularity_weights,
+}
+
+
+def make_proposal(name: str, train: Sequences) -> Proposal:
+    """The proposal of that name over the items 1..V of the training rows."""
+    return Proposal(WEIGHTS[name](train))
 
 
 def scores_of(hidden: Tensor, table: Tensor, items: Tensor) -> Tensor:
     """Inner products [T, K] of each representation with its own items, without keeping their embeddings.
 
-    There is no second derivative.
+    There is no second derivative. The products are in the precision of E, under autocast too: they wait for memory, and
+    narrower factors would not make them faster.
 
     Args:
         hidden: representations h [T, D].
@@ -171,9 +181,10 @@ class _Scores(torch.autograd.Function):
         ctx.save_for_backward(hidden, table, items)
         scores = hidden.new_empty(items.shape)
         size = max(1, CHUNK_ELEMENTS[hidden.device.type] // max(1, items.shape[1] * hidden.shape[1]))
-        for start in range(0, len(items), size):
-            rows = slice(start, start + size)
-            scores[rows] = torch.bmm(F.embedding(items[rows], table), hidden[rows, :, None])[:, :, 0]  # [C, K]
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, len(items), size):
+                rows = slice(start, start + size)
+                scores[rows] = torch.bmm(F.embedding(items[rows], table), hidden[rows, :, None])[:, :, 0]  # [C, K]
         return scores
 
     @staticmethod

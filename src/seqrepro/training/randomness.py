@@ -34,7 +34,7 @@ class Randomness:
         """The states of all generators."""
         states = {name: getattr(self, name).get_state() for name in GENERATORS}
         states["dropout"] = torch.get_rng_state()
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             states["dropout_cuda"] = torch.cuda.get_rng_state()
         return states
 

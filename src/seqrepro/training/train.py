@@ -15,6 +15,7 @@ from seqrepro.training.checkpoint import CheckpointStore, Identity, remove_unfin
 from seqrepro.training.closed_form import fit_closed_form
 from seqrepro.training.inputs import read_split
 from seqrepro.training.loop import fit_gradient
+from seqrepro.training.memory import one_line_when_exhausted
 from seqrepro.training.outcome import Outcome, write_log, write_run
 from seqrepro.training.progress import Line, display
 
@@ -25,7 +26,7 @@ def run(request: Request) -> list[Path]:
     Parameters of the request: dataset, seed, config. Inputs: sequences.parquet, statistics.json.
 
     Raises:
-        InputError: a parameter or a file that cannot be used.
+        InputError: a parameter or a file that cannot be used, or too little memory for the recipe.
         CheckFailed: a loss or a score is not a number.
     """
     config, seed = request.parameters["config"], request.parameters["seed"]
@@ -34,12 +35,13 @@ def run(request: Request) -> list[Path]:
     device = machine.prepare(config["training"])
     store = CheckpointStore(checkpoint_folder(request.output), _identity(request))
     try:
-        outcome = _outcome(request.output, config, split, seed, device, store)
+        with one_line_when_exhausted(config, split.train.n_items, device):
+            outcome = _outcome(request.output, config, split, seed, device, store)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("model", *first["loc"])))
         raise InputError(f"{place}: {first['msg']}, found {first['input']!r}") from None
-    used = {"device": machine.describe(device), "threads": config["training"]["threads"], **machine.peak_memory(device)}
+    used = machine.used(config["training"], device)
     paths = write_run(request.output, outcome, split.train.n_items, used)
     store.remove()
     return paths

@@ -32,8 +32,9 @@ class Batch:
     represent: Represent
 
     def representations(self, model: SequentialModel) -> tuple[Tensor, Tensor]:
-        """The representations [T, D] from which the targets [T] are predicted."""
-        return self.represent(model, self.rows)
+        """The representations [T, D] from which the targets [T] are predicted, in the type of the item embeddings."""
+        hidden, targets = self.represent(model, self.rows)
+        return hidden.to(model.item_table().dtype), targets
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seqrepro.data.sequences import Sequences
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.negatives import draw, scores_of
 from seqrepro.training.randomness import Randomness
@@ -49,6 +50,6 @@ class BinaryCrossEntropy:
         return binary_cross_entropy(hidden, model.item_table(), targets, negatives)
 
 
-def build(parameters: dict[str, Any]) -> BinaryCrossEntropy:
+def build(parameters: dict[str, Any], train: Sequences) -> BinaryCrossEntropy:
     """The objective named `bce`; parameters negatives, exclude."""
     return BinaryCrossEntropy(parameters["negatives"], parameters["exclude"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from seqrepro.data.sequences import Sequences
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.softmax import mean_cross_entropy
@@ -26,6 +27,6 @@ class CrossEntropy:
         return mean_cross_entropy(hidden, model.item_table(), targets)
 
 
-def build(parameters: dict[str, Any]) -> CrossEntropy:
+def build(parameters: dict[str, Any], train: Sequences) -> CrossEntropy:
     """The objective named `cross_entropy`."""
     return CrossEntropy()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seqrepro.data.sequences import Sequences
 from seqrepro.errors import InputError
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.negatives import draw, scores_of
@@ -65,6 +66,6 @@ class GeneralisedBCE:
         return generalised_bce(hidden, model.item_table(), targets, negatives, beta)
 
 
-def build(parameters: dict[str, Any]) -> GeneralisedBCE:
+def build(parameters: dict[str, Any], train: Sequences) -> GeneralisedBCE:
     """The objective named `gbce`; parameters negatives, calibration, exclude."""
     return GeneralisedBCE(parameters["negatives"], parameters["calibration"], parameters["exclude"])

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seqrepro.data.sequences import Sequences
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.negatives import Proposal, make_proposal, scores_of
 from seqrepro.training.randomness import Randomness
@@ -80,18 +81,18 @@ def corrections(kind: str, proposal: Proposal, negatives: Tensor, targets: Tenso
 class SampledSoftmax:
     """The objective; its negatives come from the generator of negatives."""
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Any], train: Sequences) -> None:
         self.parameters = parameters
+        self.proposal = make_proposal(parameters["proposal"], train)
 
     def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
         """The mean over all targets of the batch."""
         chosen = self.parameters
         hidden, targets = batch.representations(model)
         table = model.item_table()
-        proposal = make_proposal(chosen["proposal"], len(table) - 1)
         shape = (chosen["negatives"],) if chosen["shared"] else (len(targets), chosen["negatives"])
-        negatives = proposal.draw(shape, randomness.negatives)
-        found = corrections(chosen["correction"], proposal, negatives, targets.cpu())
+        negatives = self.proposal.draw(shape, randomness.negatives)
+        found = corrections(chosen["correction"], self.proposal, negatives, targets.cpu())
         if chosen["l2_normalise"]:
             hidden, table = normalised(hidden), normalised(table)
         of_drawn, of_target = (c.to(hidden) if isinstance(c, Tensor) else c for c in found)
@@ -99,9 +100,9 @@ class SampledSoftmax:
         return sampled_softmax(hidden, table, targets, negatives, of_drawn, of_target, chosen["temperature"])
 
 
-def build(parameters: dict[str, Any]) -> SampledSoftmax:
+def build(parameters: dict[str, Any], train: Sequences) -> SampledSoftmax:
     """The objective named `sampled_softmax`; its parameters are those of the configuration."""
-    return SampledSoftmax(parameters)
+    return SampledSoftmax(parameters, train)
 
 
 def _column(values: Tensor | float) -> Tensor | float:
