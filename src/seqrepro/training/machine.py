@@ -1,5 +1,6 @@
 """What the numbers are computed with: threads, device, deterministic kernels, memory."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -10,6 +11,8 @@ import torch
 
 from seqrepro.errors import InputError
 from seqrepro.training import precision
+
+MALLOC = {"M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_MMAP_MAX": (-4, 0)}  # names, numbers and values for glibc's mallopt
 
 
 def prepare(recipe: dict[str, Any]) -> torch.device:
@@ -22,6 +25,7 @@ def prepare(recipe: dict[str, Any]) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("training.device: 'cuda' was asked for, and torch finds no GPU; expected one, or 'cpu'")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _keep_freed_memory()
     torch.set_num_threads(recipe["threads"])
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -54,3 +58,11 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     }
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what was freed for the next batch: fresh pages from the system cost as much as filling them."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for name, value in MALLOC.values():
+            mallopt(name, value)
