@@ -44,6 +44,7 @@ report: environment
 	seqrepro refit --suite $(SUITE)
 	seqrepro survey --suite $(SUITE)
 	seqrepro compare --suite $(SUITE)
+	seqrepro judge --suite $(SUITE)
 	seqrepro report --suite $(SUITE)
 	@echo "Report: results/$(SUITE)/report/index.html"
 

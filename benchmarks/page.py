@@ -147,7 +147,9 @@ def training(found: Found) -> str:
     """The table of throughputs."""
     columns = {"parameters": "weights", "examples_a_step": "examples a step", "steps_a_turn": "steps a turn"}
     on_cpu = "gpu" not in found["machine"]
-    return speeds(found, "targets", ("recbole", "rectools", "rectools, as shipped") if on_cpu else (), columns)
+    return speeds(
+        found, "targets", ("recbole", "recbole, mended", "rectools", "rectools, as shipped") if on_cpu else (), columns
+    )
 
 
 def evaluation(found: Found) -> str:

@@ -108,20 +108,25 @@ def to_recbole(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class RecBoleSteps:
-    """RecBole's trainer on the next batches of its loader."""
+    """RecBole's trainer on the next batches of its loader.
 
-    def __init__(self, config: Any, model: nn.Module, train: Any) -> None:
+    Importing any of its sequential models switches on torch's anomaly detection for the whole process, which its users
+    pay for without knowing: that is RecBole as it is shipped. `anomaly=False` is RecBole without it.
+    """
+
+    def __init__(self, config: Any, model: nn.Module, train: Any, anomaly: bool = True) -> None:
         from recbole.data.dataloader import TrainDataLoader
         from recbole.trainer import Trainer
 
         self.model, self.trainer, self.examples_a_step = model, Trainer(config, model), config["train_batch_size"]
-        self.loader = TrainDataLoader(config, train, None, shuffle=True)
+        self.loader, self.anomaly = TrainDataLoader(config, train, None, shuffle=True), anomaly
         self.batches = (batch for _ in iter(int, 1) for batch in self.loader)
 
     def run(self, steps: int) -> int:
         """Take so many steps; the number of targets."""
         batches = Counted(islice(self.batches, steps), len)
-        self.trainer._train_epoch(batches, 0, show_progress=False)
+        with torch.autograd.set_detect_anomaly(self.anomaly):
+            self.trainer._train_epoch(batches, 0, show_progress=False)
         return batches.targets
 
 

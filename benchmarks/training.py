@@ -11,6 +11,7 @@ dropout 0 in float64, or the benchmark stops.
 - `ours, prefixes`: as RecBole trains, 2,048 prefixes a step; what is left without all positions.
 - `recbole`: its trainer, its loader and its defaults, 2,048 prefixes a step.
 - `rectools`: its trainer, loader and loss, 256 users a step, with our layers plugged in.
+- `recbole, mended`: without torch's anomaly detection, which importing its models switches on.
 - `rectools, as shipped`: its own layers, which are another network; no part of the ratios of like with like.
 
 A part's turn is so many steps; a step counts the targets that it learns from. On one thread, the processor time of a
@@ -18,6 +19,7 @@ turn shows what other work on the machine took from it. With `--device cuda` onl
 (fp32, tf32, bf16).
 """
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,15 @@ from ours import SETTINGS, USERS_A_STEP, OurSteps, configuration, read_split
 from prepare import DATASETS, write_raw
 
 STEPS = {  # of a turn, by part and dataset; a part without a number does not run there
-    "beauty": {"ours": 44, "ours, prefixes": 12, "recbole": 3, "rectools": 4, "rectools, as shipped": 4},
-    "ml-1m": {"ours": 3, "recbole": 1, "rectools": 1, "rectools, as shipped": 1},
+    "beauty": {
+        "ours": 44,
+        "ours, prefixes": 12,
+        "recbole": 3,
+        "recbole, mended": 3,
+        "rectools": 4,
+        "rectools, as shipped": 4,
+    },
+    "ml-1m": {"ours": 3, "recbole": 1, "recbole, mended": 1, "rectools": 1, "rectools, as shipped": 1},
 }
 
 
@@ -59,6 +68,7 @@ def parts_with_peers(folder: Path, name: str) -> dict[str, Any]:
         "ours": OurSteps(configuration(settings), pair.split, weights),
         "ours, prefixes": OurSteps(configuration(settings, "prefixes", peers.PREFIXES_A_STEP), pair.split, weights),
         "recbole": peers.RecBoleSteps(config, theirs, pair.parts[0]),
+        "recbole, mended": peers.RecBoleSteps(config, deepcopy(theirs), pair.parts[0], anomaly=False),
         "rectools": peers.RecToolsSteps(model, weights),
         "rectools, as shipped": peers.RecToolsSteps(shipped),
     }

@@ -112,6 +112,7 @@ OUTPUTS = {
     "train": [*RUN_FILES],
     "probe": ["robustness.parquet"],
     "compare": [f"{name}.parquet" for name in ("metrics", "published", "comparisons", "runs", "exposure")],
+    "judge": ["verdicts.json"],
     "report": ["index.html"],
 }
 

@@ -77,7 +77,7 @@ class Workspace:
         return Workspace(target)
 
 
-AFTER = {"survey quick", "compare quick", "report quick", "track quick", "audit quick"}
+AFTER = {"survey quick", "compare quick", "judge quick", "report quick", "track quick", "audit quick"}
 
 
 def concerned(jobs: list[str]) -> set[str]:

@@ -17,10 +17,13 @@ STEPS = {
     "refit": "refit the published points of the Performance Law",
     "survey": "make the tables of a suite's datasets, published statistics beside them",
     "compare": "make the tables: ours, intervals, published numbers beside them",
+    "judge": "give each claim of each paper its verdict",
     "report": "make the figures and the HTML page",
 }
 VERBS = {
     "data": ("seqrepro.commands.data", "list the datasets of the registry, or verify those that are at hand"),
+    "claims": ("seqrepro.commands.claims", "list the claims of the papers, or show one"),
+    "verdict": ("seqrepro.commands.verdict", "explain the verdict of one claim in words"),
     "plan": ("seqrepro.commands.plan", "print the runs of a suite, and what a change would re-run"),
     "track": ("seqrepro.commands.track", "bring MLflow in step with the run folders"),
     "audit": ("seqrepro.commands.audit", "check every result against its sidecar and the manifest"),

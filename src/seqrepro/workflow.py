@@ -74,6 +74,10 @@ class Workflow:
         """What the tables are made from: accuracy files of all runs, and published numbers."""
         return self.request("compare", f"{self.suite}.json").inputs
 
+    def judged(self) -> list[str]:
+        """What the verdicts are made from: accuracy files of all runs, refitted laws, and claims."""
+        return self.request("judge", f"{self.suite}.json").inputs
+
     def probe_files(self) -> list[str]:
         """The results of all probes of the suite."""
         requests = self.plan.of("probe").values()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 
 PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
 SUBMITTED = {"describe": 1, "survey": 1, "prepare": 1, "train": 5, "probe": 2, "probe_exposure": 5}
-SUBMITTED |= {"refit": 1, "compare": 1, "report": 1}
+SUBMITTED |= {"refit": 1, "compare": 1, "judge": 1, "report": 1}
 RECIPE = "cross-entropy-quick:\n    kind: gradient\n"
 
 

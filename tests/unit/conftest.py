@@ -217,6 +217,7 @@ def asked_to_report(facts):
         **{"suite": "standard", "title": "Standard reproduction", "description": "Real & generated data."},
         **{"datasets": facts["datasets"], "runs": facts["runs"]},
         **{"tables": "results/standard/tables", "figures": "results/standard/figures"},
+        "verdicts": "results/standard/verdicts/verdicts.json",
         "extra_tables": [{"title": "Refit", "path": "results/standard/laws/r2.csv", "caption": "R2, refitted."}],
     }
     return Request("report", "seqrepro.report.page", "results/standard/report", [], wanted, [], "0" * 64)

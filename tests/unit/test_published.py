@@ -13,7 +13,7 @@ from seqrepro.ledger.published import (
     read_published,
     within_level,
 )
-from seqrepro.ledger.statistics import Estimate
+from seqrepro.ledger.statistics import Estimate, Part
 
 OURS = read_protocol("leave-one-out, full ranking, history masked, ties pessimistic")
 DATASET = {"family": "beauty", "variant": "5-core", "published_variants": ["22363"], "comparable": True}
@@ -32,7 +32,7 @@ def published(tmp_path, **changes):
 
 
 def estimate(low, high, covers_seeds=True):
-    return Estimate((low + high) / 2, low, high, 0.01, 10, 0.1, covers_seeds)
+    return Estimate((low + high) / 2, low, high, 0.01, 10, 0.1, covers_seeds, Part(1e-4, 10), Part(0.0, 1))
 
 
 @pytest.mark.parametrize(

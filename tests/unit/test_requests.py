@@ -31,6 +31,7 @@ def test_one_request_a_job(make_plan):
         "train": 4,
         "probe": 2,
         "compare": 1,
+        "judge": 1,
         "report": 1,
     }
     assert [request.step for request in make_plan("public").requests.values()][:2] == ["retrieve", "prepare"]

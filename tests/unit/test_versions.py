@@ -103,7 +103,7 @@ def test_a_changed_parameter_of_a_probe(restore, change):
     change("{kind: drop_last, count: 1}", "{kind: drop_last, count: 2}")
     lines, counts = restore()
     assert again(lines) == [("probe", "other parameters")] * 2
-    assert counts == "7 jobs restored, 2 jobs will run again"
+    assert counts == "8 jobs restored, 2 jobs will run again"
     assert not list(Path("results/runs").rglob("robustness.parquet"))
     assert not any(Path(name).exists() for name in EXTRAS)
 
@@ -113,7 +113,7 @@ def test_a_changed_parameter_of_a_model(restore, packed, change):
     change("regularisation: 10", "regularisation: 20")
     lines, _ = restore()
     steps = [step for step, _ in again(lines)]
-    assert steps == ["train", "compare", "report"]  # the run, and the tables and the report that mention it
+    assert steps == ["train", "compare", "judge", "report"]  # the run, and the tables and the report that mention it
     assert not list(Path("results/runs/toy").glob("ease-*"))
     assert len(list(Path("results/runs/toy").glob("*/*/ranks.parquet"))) == 3
 
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_refused(restore, packed, how):
         path.write_text("x" if how == "changed" else "")
     lines, _ = restore()
     assert again(lines)[0] == ("train", f"{name} is damaged")
-    assert [step for step, _ in again(lines)] == ["train", "probe", "compare", "report"]
+    assert [step for step, _ in again(lines)] == ["train", "probe", "compare", "judge", "report"]
     assert not request.output.joinpath("ranks.parquet").exists()
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_sidecar_is_refused(restore, packed, content):
     request = next(iter(packed.of("train").values()))
     (VERSION / path_of(request)).write_text(content)
     lines, _ = restore()
-    assert [step for step, _ in again(lines)] == ["train", "compare", "report"]
+    assert [step for step, _ in again(lines)] == ["train", "compare", "judge", "report"]
 
 
 def test_stale_results_in_place_are_removed(restore, packed, finish, change):

@@ -105,7 +105,7 @@ def test_other_negatives_concern_only_the_runs_that_use_them(done, tmp_path):
     workspace = done.copy(tmp_path / "work")
     workspace.edit("params.yaml", "count: 9", "count: 8")
     jobs = {line.split()[0] for line in workspace.planned("all")}
-    made = {"candidates", "train", "probe", "probe_exposure", "compare", "report"}
+    made = {"candidates", "train", "probe", "probe_exposure", "compare", "judge", "report"}
     assert jobs == made | {"track", "manifest", "audit"}
     trained = [line for line in workspace.planned("all") if line.startswith("train")]
     assert len(trained) == len(MODELS)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-STEPS = {"prepare", "describe", "survey", "train", "probe", "probe_exposure", "compare", "refit", "report"}
+STEPS = {"prepare", "describe", "survey", "train", "probe", "probe_exposure", "compare", "judge", "refit", "report"}
 STEPS |= {"track", "manifest", "audit"}
 JOB = re.compile(r"^rule (\w+):\n((?: {4}.*\n)*)", re.MULTILINE)
 RECIPE = "cross-entropy-quick:\n    kind: gradient\n"

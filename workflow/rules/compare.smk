@@ -29,6 +29,27 @@ rule compare:
         "seqrepro compare {input.request} 2> {log}"
 
 
+rule judge:
+    input:
+        request="results/plan/judge/{suite}.json",
+        evidence=PLAN.judged(),
+    output:
+        report(
+            "results/{suite}/verdicts/verdicts.csv",
+            caption="../report/verdicts.rst",
+            category="Verdicts",
+        ),
+        multiext("results/{suite}/verdicts/verdicts", ".json", ".parquet"),
+        "results/{suite}/verdicts/provenance.json",
+    log:
+        "logs/judge/{suite}.log",
+    resources:
+        runtime=60,
+        mem_mb=8000,
+    shell:
+        "seqrepro judge {input.request} 2> {log}"
+
+
 rule refit:
     input:
         request="results/plan/refit/{suite}.json",

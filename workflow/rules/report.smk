@@ -3,6 +3,7 @@ rule report:
         request="results/plan/report/{suite}.json",
         tables="results/{suite}/tables/provenance.json",
         refits=PLAN.refits(),
+        verdicts="results/{suite}/verdicts/provenance.json",
         surveys=PLAN.surveys(),
         runs=[
             sidecar for sidecar in PLAN.sidecars if sidecar.startswith("results/runs/")

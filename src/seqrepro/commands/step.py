@@ -9,7 +9,7 @@ from seqrepro.errors import InputError
 from seqrepro.harness import execute
 from seqrepro.workflow import announce_mirror
 
-OF_A_SUITE = ("refit", "survey", "compare", "report")
+OF_A_SUITE = ("refit", "survey", "compare", "judge", "report")
 
 
 def run_step(verb: str, description: str, words: list[str]) -> int:

@@ -24,6 +24,7 @@ from seqrepro.request import Request
 PAPERS = Path("registry/papers")
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 RUN_FILES = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
+JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 TABLES = ("metrics", "published", "comparisons", "runs", "exposure")
 
 
@@ -150,15 +151,24 @@ def _suite_requests(
         fitted = {"suite": suite, "pf1": settings.refit.inverse_p1}
         yield PLAN / f"refit/{suite}.json", _request("refit", "seqrepro.laws.refit", f"{results}/laws", points, fitted)
         extra.append({"title": "Refit of the published points (Performance Law)", "path": f"{results}/laws/r2.csv"})
+    claims = sorted(path.as_posix() for path in PAPERS.glob("*/claims.yaml"))
+    refits = [f"{results}/laws/r2.csv"] if settings.refit else []
+    judged = {"suite": suite, "runs": [{key: run[key] for key in JUDGED} for run in described["runs"]]}
+    yield (
+        PLAN / f"judge/{suite}.json",
+        _request("judge", "seqrepro.ledger.judge", f"{results}/verdicts", [*ranks, *refits, *claims], judged),
+    )
     shown = {
         **described,
         "title": settings.title,
         "description": settings.description,
         "tables": f"{results}/tables",
         "figures": f"{results}/figures",
+        "verdicts": f"{results}/verdicts/verdicts.json",
         "extra_tables": extra,
     }
     tables = [f"{results}/tables/{name}.parquet" for name in TABLES] + [table["path"] for table in extra]
+    tables.append(f"{results}/verdicts/verdicts.json")
     yield (
         PLAN / f"report/{suite}.json",
         _request("report", "seqrepro.report.page", f"{results}/report", tables, shown),

@@ -49,6 +49,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of the variance of a mean, and the degrees of freedom it was estimated with."""
+
+    variance: float
+    df: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A mean, or a difference of means, with its interval and its two-sided p value against zero."""
 
@@ -59,14 +67,8 @@ class Estimate:
     df: float
     p: float
     covers_seeds: bool  # False: one seed of a random method; the interval speaks of the users alone
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of the variance of a mean, and the degrees of freedom it was estimated with."""
-
-    variance: float
-    df: float
+    users: Part  # of the variance of the value
+    seeds: Part  # of the variance of the value, with the present number of seeds
 
 
 def mean(sample: Sample, confidence: float = 0.95) -> Estimate:
@@ -110,11 +112,16 @@ def _estimate(user_means_U: Array, samples: list[Sample], confidence: float) -> 
         raise InputError(f"an interval needs at least 2 users, found {len(user_means_U)}")
     users, seeds = _variance_parts(user_means_U, samples)
     value, variance = float(user_means_U.mean()), users.variance + seeds.variance
-    df = variance / (users.variance / users.df + seeds.variance / seeds.df) if variance > 0 else users.df
-    error = float(np.sqrt(variance))
+    df, error = degrees_of_freedom(users, seeds), float(np.sqrt(variance))
     reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * error
     known = all(sample.knows_seed_variance for sample in samples)
-    return Estimate(value, value - reach, value + reach, error, df, _p_value(value, error, df), known)
+    return Estimate(value, value - reach, value + reach, error, df, _p_value(value, error, df), known, users, seeds)
+
+
+def degrees_of_freedom(users: Part, seeds: Part) -> float:
+    """Of the sum of both parts, by the rule of this module."""
+    variance = users.variance + seeds.variance
+    return variance / (users.variance / users.df + seeds.variance / seeds.df) if variance > 0 else users.df
 
 
 def _variance_parts(user_means_U: Array, samples: list[Sample]) -> tuple[Part, Part]:

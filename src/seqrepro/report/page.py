@@ -19,6 +19,7 @@ from seqrepro.ledger import exposure, tables
 from seqrepro.ledger.evidence import Row
 from seqrepro.report import figures
 from seqrepro.report.cells import Environments, RunRecord, anchor, read_histories, read_records, read_robustness
+from seqrepro.report.claims import SIGNS, read_shown
 from seqrepro.report.drawing import Drawn
 from seqrepro.request import Request
 
@@ -50,6 +51,7 @@ def run(request: Request) -> list[Path]:
         extras=[_extra(table) for table in wanted.get("extra_tables") or []],
         protocols=list(dict.fromkeys(run["protocol"] for run in wanted["runs"])),
         counts=_counts(records),
+        claims=read_shown(Path(wanted["verdicts"])),
         all_generated=all(section["generated"] for section in sections),
     )
     write_text(request.output / "index.html", text)
@@ -175,6 +177,7 @@ def _templates() -> Environment:
     environment.filters |= filters
     environment.tests["ties_matter"] = tables.ties_matter
     environment.globals |= {"metrics": tables.PAPER_METRICS, "not_run": tables.NOT_RUN}
+    environment.globals["signs"] = SIGNS
     environment.globals |= {"measures": MEASURES, "exposure_caption": exposure.CAPTION}
     return environment
 

@@ -12,7 +12,10 @@ import torch
 from seqrepro.errors import InputError
 from seqrepro.training import precision
 
-MALLOC = {"M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_MMAP_MAX": (-4, 0)}  # names, numbers and values for glibc's mallopt
+MALLOC = {
+    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
+    "M_MMAP_THRESHOLD": (-3, 2**25),
+}  # numbers and values for glibc's mallopt
 
 
 def prepare(recipe: dict[str, Any]) -> torch.device:
@@ -61,7 +64,7 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what was freed for the next batch: fresh pages from the system cost as much as filling them."""
+    """Let glibc keep blocks below 32 MB for the next batch: fresh pages cost as much as filling them."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for name, value in MALLOC.values():

@@ -1,0 +1,35 @@
+"""`seqrepro claims`: `list` the claims of all papers, or `show` one."""
+
+import json
+
+from seqrepro.commands.arguments import Parser, parser
+from seqrepro.errors import InputError
+from seqrepro.ledger.claims import Claim, all_claims
+
+
+def main(words: list[str]) -> int:
+    """Print a line a claim, or one claim as it is written."""
+    arguments = parser("claims", __doc__ or "")
+    verbs = arguments.add_subparsers(dest="action", metavar="list | show", parser_class=Parser)
+    verbs.add_parser("list", help="a line a claim")
+    shown = verbs.add_parser("show", help="one claim, with its parts")
+    shown.add_argument("claim", metavar="PAPER/CLAIM", help="such as samrec/C3")
+    given = arguments.parse_args(words)
+    if given.action is None:
+        arguments.error("an action is missing, list or show")
+    known = {f"{claims.paper}/{claim.id}": claim for claims in all_claims() for claim in claims.claims}
+    if given.action == "list":
+        for name, claim in known.items():
+            kinds = ", ".join(part.kind.replace("_", " ") for part in claim.parts)
+            print(f"{name:20} {claim.statement} [{kinds}]")
+    else:
+        print(json.dumps(_named(known, given.claim).canonical(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _named(known: dict[str, Claim], name: str) -> Claim:
+    if name not in known:
+        from seqrepro.config.load import nearest
+
+        raise InputError(f"claims: no claim '{name}'{nearest(name, list(known))}")
+    return known[name]

@@ -1,0 +1,57 @@
+"""A verdict in words: what was compared, with which runs, what came out, and why that is the verdict."""
+
+from seqrepro.files import Json
+
+STATES = {"holds": "holds", "fails": "fails", "open": "is open", "missing": "could not be tested"}
+WHY = {
+    "reproduced": "every test that it needs holds",
+    "supported": "every test that it needs holds; the paper's protocol or its numbers are not known to us",
+    "not reproduced": "it fails where it must hold",
+    "inconclusive": "an interval includes what it must not, which is no evidence against it",
+    "not comparable": "nothing that could be run decides it",
+    "not tested": "runs are missing",
+}
+BASIS = {"known": "protocol and value are published", "re-derived": "re-derived: protocol or value is not known to us"}
+
+
+def explain(claim: Json) -> list[str]:
+    """The lines that explain a claim of `verdicts.json`."""
+    lines = [
+        f"{claim['paper']}/{claim['id']}: {claim['statement']}",
+        f"Source: {claim['source']} ({BASIS[claim['basis']]}).",
+        f"Verdict: {claim['verdict']}: {WHY[claim['verdict']]}.",
+    ]
+    for part in claim["parts"]:
+        lines.append(
+            f"- {part['id']} ({part['kind'].replace('_', ' ')}): {part['verdict']}"
+            + ("" if part["deciding"] else ", no part of the claim's verdict")
+        )
+        lines += [f"  {part['note']}"] if part["note"] else []
+        lines += [f"  {line}" for finding in part["findings"] for line in of_finding(finding)]
+    return [*lines, f"Rests on: {claim['provenance']}"]
+
+
+def of_finding(finding: Json) -> list[str]:
+    """What one dataset or table says, line by line."""
+    place = finding["dataset"] + (" (extension)" if finding["extension"] else "")
+    if "missing" in finding:
+        return [f"{place}: not tested, {finding['missing']}"]
+    if "rows" in finding:
+        return [
+            f"{place}: {STATES[finding['state']]}, {finding['rows']} rows satisfy it, {finding['rows_needed']} must"
+        ]
+    seeds = f"{finding['seeds']} seeds, " if finding["seeds"] else ""
+    head = f"{place}: {STATES[finding['state']]} ({seeds}{finding['users']:,} users)"
+    return [head, *(f"  {of_bound(bound)}" for bound in finding["bounds"])]
+
+
+def of_bound(bound: Json) -> str:
+    """One test: its value, interval and p value; if it is open, what would be needed."""
+    text = f"{bound['test']} = {bound['value']:+.4f}, interval [{bound['low']:+.4f}, {bound['high']:+.4f}]"
+    if bound["p_holm"] is not None:
+        text += f", p {bound['p_holm']:.3g} (Holm)"
+    text += f": {STATES[bound['state']]}"
+    if bound["state"] != "open":
+        return text
+    needed = f"{bound['seeds_needed']} seeds would decide it" if bound["seeds_needed"] else "more seeds would not help"
+    return f"{text}; {needed} if the value stayed; detectable with a power of 80 %: {bound['detectable']:.4f}"
