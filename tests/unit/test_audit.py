@@ -51,7 +51,7 @@ def test_a_clean_tree(audit, finished):
     assert (code, err) == (0, "")
     counts = {tuple(line.split()[:2]): int(line.split()[2]) for line in out.splitlines()[1:]}
     jobs = len(finished.requests)
-    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + 5 + 1
+    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + 5 + 1 + 1
     assert counts.pop(("manifest", "ok")) == 1
     assert counts == {(check, "ok"): jobs for check in ("sidecar", "inputs", "parameters", "code")}
 
@@ -327,7 +327,7 @@ def test_weights_that_are_there_are_checked(audit, trained):
 def test_older_code_is_said_and_passes(audit, finished, trained):
     older = Request(**trained[0].as_json() | {"code": "0" * 64})
     redo(older, f"{trained[0].output}/ranks")
-    for step in ("probe", "compare", "report"):  # made again from what was just replaced
+    for step in ("probe", "compare", "judge", "report"):  # made again from what was just replaced
         for request in finished.of(step).values():
             redo(request, step)
     sign(finished)
@@ -350,7 +350,7 @@ def test_the_csv_has_every_check(audit, finished):
     assert lines[0] == "file,check,status,detail"
     for request in finished.requests.values():
         assert f"{path_of(request)},sidecar,ok," in lines
-    assert len(lines) == 1 + 1 + 28 + 4 * len(finished.requests)
+    assert len(lines) == 1 + 1 + 29 + 4 * len(finished.requests)
 
 
 def test_no_manifest(audit):

@@ -294,6 +294,7 @@ HARNESS = {
     "seqrepro.config.generators",
     "seqrepro.config.load",
     "seqrepro.config.measures",
+    "seqrepro.config.names",
     "seqrepro.config.parameters",
     "seqrepro.config.plan",
     "seqrepro.config.probes",

@@ -1,6 +1,6 @@
 """The whole of `params.yaml`, as classes. They are its documentation, its validation and its JSON schema."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,12 +12,12 @@ from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.base import Configuration
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
+from seqrepro.config.names import Paper
 from seqrepro.config.probes import Probe
 from seqrepro.config.protocols import Protocol
 from seqrepro.config.training import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes part of file names")]
-Paper = Literal["samrec", "hydrarec", "tim4rec", "performance_law"]
 Architecture = Annotated[
     PopularityParameters | MarkovParameters | ItemKNNParameters | EASEParameters | SASRecParameters,
     Field(discriminator="family"),

@@ -129,7 +129,7 @@ def _suite_requests(
         name: dataset_plan.description(name, parameters.datasets[name], registry)
         for name in dict.fromkeys([*datasets_of(runs), *surveyed])
     }
-    described = {
+    described: dict[str, Any] = {
         "suite": suite,
         "datasets": {name: names[name] for name in datasets_of(runs)},
         "runs": _grouped(parameters, runs, names),

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seqrepro.config.base import Configuration, identity
-
-Metric = Annotated[str, Field(pattern=r"^(hit_rate|ndcg|mrr)@[1-9][0-9]*$")]
+from seqrepro.config.names import Metric
 
 
 class CrossEntropy(Configuration):

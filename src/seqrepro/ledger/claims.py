@@ -12,8 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from seqrepro.config.base import Configuration
-from seqrepro.config.parameters import Paper
-from seqrepro.config.training import Metric
+from seqrepro.config.names import Metric, Paper
 from seqrepro.errors import InputError
 
 PAPERS = Path("registry/papers")

@@ -1,0 +1,8 @@
+"""Names that parameters and claims have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Paper = Literal["samrec", "hydrarec", "tim4rec", "performance_law"]
+Metric = Annotated[str, Field(pattern=r"^(hit_rate|ndcg|mrr)@[1-9][0-9]*$")]
