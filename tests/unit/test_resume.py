@@ -87,26 +87,20 @@ def test_killed_at_a_step(undisturbed, last_step, checkpoint_seconds):
     assert not train.checkpoint_folder(request.output).exists()
 
 
-def test_killed_inside_an_epoch_of_prefixes(undisturbed):
-    """The permutation is one of prefixes, and a checkpoint knows how many of them were used."""
-    folder, inputs, _ = undisturbed
-    training = TRAINING | {"view": "prefixes", "last": 6}
-    whole = train_request(inputs, SASREC, training, str(folder / "runs/prefixes"))
-    train.run(whole)
-    request = train_request(inputs, SASREC, training, str(folder / "runs/prefixes-killed"))
-    assert_killed(start(request, 31))
-    train.run(request)
-    assert digests(request.output) == digests(whole.output)
+OTHERS = {  # what a checkpoint must also know: how many prefixes were used; where the negatives go on
+    "prefixes": ({"view": "prefixes", "last": 6}, 31),
+    "negatives": ({"objective": {"name": "bce", "negatives": 3, "exclude": "history"}}, 9),
+}
 
 
-def test_killed_inside_an_epoch_with_sampled_negatives(undisturbed):
-    """The generator of negatives goes on where the checkpoint was written."""
+@pytest.mark.parametrize("name", OTHERS)
+def test_killed_inside_an_epoch_of_another_recipe(undisturbed, name):
     folder, inputs, _ = undisturbed
-    training = TRAINING | {"objective": {"name": "bce", "negatives": 3, "exclude": "history"}}
-    whole = train_request(inputs, SASREC, training, str(folder / "runs/negatives"))
+    changes, step = OTHERS[name]
+    whole = train_request(inputs, SASREC, TRAINING | changes, str(folder / f"runs/{name}"))
     train.run(whole)
-    request = train_request(inputs, SASREC, training, str(folder / "runs/negatives-killed"))
-    assert_killed(start(request, 9))
+    request = train_request(inputs, SASREC, TRAINING | changes, str(folder / f"runs/{name}-killed"))
+    assert_killed(start(request, step))
     train.run(request)
     assert digests(request.output) == digests(whole.output)
 

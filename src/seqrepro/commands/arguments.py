@@ -1,13 +1,15 @@
 """What the verbs' command lines share."""
 
 import argparse
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from seqrepro.config.load import load_parameters, nearest
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.requests import SuitePlan, plan_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
+
+T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,6 +23,13 @@ class Parser(argparse.ArgumentParser):
 def parser(verb: str, description: str) -> Parser:
     """A parser for one verb."""
     return Parser(prog=f"seqrepro {verb}", description=description)
+
+
+def claim_of(known: dict[str, T], name: str, verb: str) -> T:
+    """What belongs to a claim, by its name `PAPER/CLAIM`. Raises InputError for an unknown one."""
+    if name not in known:
+        raise InputError(f"{verb}: no claim '{name}'{nearest(name, list(known))}")
+    return known[name]
 
 
 def add_suite(target: argparse.ArgumentParser) -> None:

@@ -2,9 +2,8 @@
 
 import json
 
-from seqrepro.commands.arguments import Parser, parser
-from seqrepro.errors import InputError
-from seqrepro.ledger.claims import Claim, all_claims
+from seqrepro.commands.arguments import Parser, claim_of, parser
+from seqrepro.ledger.claims import all_claims
 
 
 def main(words: list[str]) -> int:
@@ -23,13 +22,5 @@ def main(words: list[str]) -> int:
             kinds = ", ".join(part.kind.replace("_", " ") for part in claim.parts)
             print(f"{name:20} {claim.statement} [{kinds}]")
     else:
-        print(json.dumps(_named(known, given.claim).canonical(), indent=2, ensure_ascii=False))
+        print(json.dumps(claim_of(known, given.claim, "claims").canonical(), indent=2, ensure_ascii=False))
     return 0
-
-
-def _named(known: dict[str, Claim], name: str) -> Claim:
-    if name not in known:
-        from seqrepro.config.load import nearest
-
-        raise InputError(f"claims: no claim '{name}'{nearest(name, list(known))}")
-    return known[name]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from seqrepro.commands.arguments import add_suite, parser
-from seqrepro.config.load import load_parameters, nearest
+from seqrepro.commands.arguments import add_suite, claim_of, parser
+from seqrepro.config.load import load_parameters
 from seqrepro.errors import InputError
 from seqrepro.files import read_json
 from seqrepro.ledger.explain import explain
@@ -22,7 +22,5 @@ def main(words: list[str]) -> int:
     if not path.is_file():
         raise InputError(f"{path}: no such file; `seqrepro judge --suite {suite}` makes it")
     known = {f"{claim['paper']}/{claim['id']}": claim for claim in read_json(path)["claims"]}
-    if given.claim not in known:
-        raise InputError(f"verdict: no claim '{given.claim}'{nearest(given.claim, list(known))}")
-    print("\n".join(explain(known[given.claim])))
+    print("\n".join(explain(claim_of(known, given.claim, "verdict"))))
     return 0

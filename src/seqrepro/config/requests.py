@@ -168,10 +168,9 @@ def _suite_requests(
         "extra_tables": extra,
     }
     tables = [f"{results}/tables/{name}.parquet" for name in TABLES] + [table["path"] for table in extra]
-    tables.append(f"{results}/verdicts/verdicts.json")
     yield (
         PLAN / f"report/{suite}.json",
-        _request("report", "seqrepro.report.page", f"{results}/report", tables, shown),
+        _request("report", "seqrepro.report.page", f"{results}/report", [*tables, shown["verdicts"]], shown),
     )
 
 

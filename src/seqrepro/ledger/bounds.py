@@ -35,7 +35,6 @@ class Bound:
     """A number that must be above 0, with its interval."""
 
     text: str
-    other: str  # the model that it is held against; '' for a printed value
     estimate: Estimate
     needs_p: bool = False
     p: float | None = None  # adjusted, where the test needs it
@@ -105,8 +104,8 @@ def _level(part: Level, dataset: str, gains: Gains) -> Iterator[Bound]:
     for printed in (value for value in part.values if value.dataset == dataset):
         ours = gains(part.model, printed.metric)
         low, high = printed.value * (1 - part.margin), printed.value * (1 + part.margin)
-        yield Bound(f"{printed.metric} less {low:.4g}", "", mean(Sample(ours.gains_US - low, ours.deterministic)))
-        yield Bound(f"{high:.4g} less {printed.metric}", "", mean(Sample(high - ours.gains_US, ours.deterministic)))
+        yield Bound(f"{printed.metric} less {low:.4g}", mean(Sample(ours.gains_US - low, ours.deterministic)))
+        yield Bound(f"{high:.4g} less {printed.metric}", mean(Sample(high - ours.gains_US, ours.deterministic)))
 
 
 BOUNDS: dict[str, Callable[[Any, str, Gains], Iterator[Bound]]] = {
@@ -121,19 +120,19 @@ BOUNDS: dict[str, Callable[[Any, str, Gains], Iterator[Bound]]] = {
 
 def _better(gains: Gains, model: str, other: str, metric: str) -> Bound:
     ours, theirs = gains(model, metric), gains(other, metric)
-    return Bound(f"{metric} of {model} less that of {other}", other, difference(ours, theirs), needs_p=True)
+    return Bound(f"{metric} of {model} less that of {other}", difference(ours, theirs), needs_p=True)
 
 
 def _above(gains: Gains, model: str, other: str, metric: str, factor: float, confidence: float) -> Bound:
     ours, theirs = gains(model, metric), gains(other, metric)
     text = f"{metric} of {model} less {factor:.4g} times that of {other}"
-    return Bound(text, other, difference(ours, _times(theirs, factor), confidence))
+    return Bound(text, difference(ours, _times(theirs, factor), confidence))
 
 
 def _below(gains: Gains, model: str, other: str, metric: str, factor: float, confidence: float) -> Bound:
     ours, theirs = gains(model, metric), gains(other, metric)
     text = f"{factor:.4g} times {metric} of {other} less that of {model}"
-    return Bound(text, other, difference(_times(theirs, factor), ours, confidence))
+    return Bound(text, difference(_times(theirs, factor), ours, confidence))
 
 
 def _times(sample: Sample, factor: float) -> Sample:

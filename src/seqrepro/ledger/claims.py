@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from seqrepro.config.base import Configuration
 from seqrepro.config.names import Metric, Paper
+from seqrepro.data.source_kinds import first_problem
 from seqrepro.errors import InputError
 
 PAPERS = Path("registry/papers")
@@ -224,9 +225,7 @@ def read_claims(path: Path) -> Claims:
     try:
         return Claims.model_validate(told)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {place}: {first['msg']}, found {first['input']!r}"[:500]) from None
+        raise InputError(f"{path}: {first_problem(error)}"[:500]) from None
 
 
 def all_claims(folder: Path = PAPERS) -> list[Claims]:

@@ -16,11 +16,16 @@ BASIS = {"known": "protocol and value are published", "re-derived": "re-derived:
 
 def explain(claim: Json) -> list[str]:
     """The lines that explain a claim of `verdicts.json`."""
-    lines = [
+    return [
         f"{claim['paper']}/{claim['id']}: {claim['statement']}",
         f"Source: {claim['source']} ({BASIS[claim['basis']]}).",
-        f"Verdict: {claim['verdict']}: {WHY[claim['verdict']]}.",
+        *reasons(claim),
     ]
+
+
+def reasons(claim: Json) -> list[str]:
+    """The lines that say why the verdict is what it is, and what it rests on."""
+    lines = [f"Verdict: {claim['verdict']}: {WHY[claim['verdict']]}."]
     for part in claim["parts"]:
         lines.append(
             f"- {part['id']} ({part['kind'].replace('_', ' ')}): {part['verdict']}"

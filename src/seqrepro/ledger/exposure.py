@@ -11,7 +11,18 @@ import pyarrow as pa
 from seqrepro.evaluation.exposure import MEASURES
 from seqrepro.files import Json, read_json
 from seqrepro.ledger.evidence import Row, seed_folder
-from seqrepro.ledger.tables import NOT_RUN, REAL, TEXT, WHOLE, complete, markdown, places, write_table, write_texts
+from seqrepro.ledger.tables import (
+    NOT_RUN,
+    REAL,
+    TEXT,
+    WHOLE,
+    complete,
+    markdown,
+    places,
+    seeds,
+    write_table,
+    write_texts,
+)
 
 SCHEMA = pa.schema(
     [
@@ -121,9 +132,7 @@ def _values(measure: str, cutoff: int, found: list[Json]) -> Row:
 
 def _line(models: dict[str, Row]) -> list[str]:
     first = next(iter(models.values()))
-    missing = len(first["missing_seeds"].split()) if first["seeds"] else 0
-    seeds = f"{first['seeds']} ({missing} not run)" if missing else str(first["seeds"])
-    return [first["title"], *map(_cell, models.values()), seeds, first["data_class"]]
+    return [first["title"], *map(_cell, models.values()), seeds(first), first["data_class"]]
 
 
 def _cell(row: Row) -> str:

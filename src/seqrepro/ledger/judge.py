@@ -18,13 +18,12 @@ from seqrepro.ledger.verdicts import Find, Finding, adjusted, findings, verdict,
 from seqrepro.request import Request
 
 SUCCESS = {"known": "reproduced", "re-derived": "supported"}
-TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 ROWS = pa.schema(
     [
-        *((name, TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "state", "test")),
-        *((name, REAL) for name in ("value", "low", "high", "p_holm", "detectable")),
-        *((name, WHOLE) for name in ("seeds", "seeds_needed", "users")),
-        *((name, TEXT) for name in ("missing", "verdict_of_part", "verdict_of_claim", "provenance")),
+        *((name, tables.TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "state", "test")),
+        *((name, tables.REAL) for name in ("value", "low", "high", "p_holm", "detectable")),
+        *((name, tables.WHOLE) for name in ("seeds", "seeds_needed", "users")),
+        *((name, tables.TEXT) for name in ("missing", "verdict_of_part", "verdict_of_claim", "provenance")),
     ]
 )
 
@@ -53,8 +52,9 @@ def judge(claims: Claims, evidence: list[Evidence], results: Path) -> list[Json]
         evidence: of all configurations of a suite.
         results: the suite's folder, where tables lie.
     """
+    finders = {claim.protocol: _finder(evidence, claim.protocol) for claim in claims.claims}
     found = [
-        [findings(part, _finder(evidence, claim.protocol), claim.masking, results) for part in claim.parts]
+        [findings(part, finders[claim.protocol], claim.masking, results) for part in claim.parts]
         for claim in claims.claims
     ]
     for family in dict.fromkeys(claim.family for claim in claims.claims):
@@ -109,8 +109,8 @@ def _provenance(claim: Claim, evidence: list[Evidence], results: Path) -> str:
         if one.run["model"] in claim.models()
         for seed in one.seeds
     ]
-    tables = [results / part.table for part in claim.parts if isinstance(part, Tabulated)]
-    read = {path.as_posix(): sha256_file(path) for path in [*ranks, *tables] if path.is_file()}
+    made = [results / part.table for part in claim.parts if isinstance(part, Tabulated)]
+    read = {path.as_posix(): sha256_file(path) for path in [*ranks, *made] if path.is_file()}
     return sha256_text(canonical_json({"claim": claim.canonical(), "read": read}))
 
 

@@ -272,7 +272,7 @@ def _paper_rows(rows: list[Row], cell: Callable[[Row, bool], str]) -> list[list[
 def seeds(row: Row) -> str:
     """The number of seeds; `*` where the interval covers users only, and how many are missing."""
     missing = len(row["missing_seeds"].split()) if row["missing_seeds"] else 0
-    star = "*" if row["interval_covers"] == "users" else ""
+    star = "*" if row.get("interval_covers") == "users" else ""
     return f"{row['seeds']}{star}" + (f" ({missing} not run)" if missing and row["seeds"] else "")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrepro.files import Json, read_json
-from seqrepro.ledger.explain import explain
+from seqrepro.ledger.explain import reasons
 
 SIGNS = {
     "reproduced": "\N{HEAVY CHECK MARK}",
@@ -36,6 +36,6 @@ def read_shown(path: Path) -> Shown:
     counts = {word: sum(claim["verdict"] == word for claim in claims) for word in SIGNS}
     papers: dict[str, list[Json]] = {}
     for claim in claims:
-        lines = explain(claim)[2:]
-        papers.setdefault(TITLES[claim["paper"]], []).append(claim | {"sign": SIGNS[claim["verdict"]], "why": lines})
+        shown = claim | {"sign": SIGNS[claim["verdict"]], "why": reasons(claim)}
+        papers.setdefault(TITLES[claim["paper"]], []).append(shown)
     return Shown(counts, papers)

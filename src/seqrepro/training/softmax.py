@@ -62,8 +62,9 @@ def _add_chunks(hidden: Tensor, items: Tensor, own: Tensor, of_hidden: Tensor, o
         above_own = logits.amax(1) - logits.gather(1, own[rows, None])[:, 0]
         probabilities = torch.softmax(logits, 1, out=logits)
         total += (above_own - probabilities.amax(1).log()).sum()
-        _add_product(of_hidden[rows], probabilities.to(items.dtype), items)
-        _add_product(of_items, probabilities.to(items.dtype).T, hidden[rows])
+        factors = probabilities.to(items.dtype)
+        _add_product(of_hidden[rows], factors, items)
+        _add_product(of_items, factors.T, hidden[rows])
     return total
 
 
