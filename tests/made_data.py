@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 
 from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.data.splits import Split
 from seqrepro.files import write_json, write_parquet
 from seqrepro.request import Request
 
@@ -42,6 +43,11 @@ def sequences_of(rows: Rows, n_items: int) -> Sequences:
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
     values = torch.tensor([item for row in rows for item in row], dtype=torch.int64)
     return Sequences(torch.arange(1, len(rows) + 1), values, offsets_of(lengths), None, n_items)
+
+
+def split_of(train: Sequences) -> Split:
+    """A split that trains on the rows and holds nothing out."""
+    return Split(train, train, train, {}, {})
 
 
 def rows_of(sequences: Sequences) -> Rows:

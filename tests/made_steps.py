@@ -3,7 +3,7 @@
 import torch
 from pydantic import TypeAdapter
 
-from made_data import SASREC, random_rows, sequences_of
+from made_data import SASREC, random_rows, sequences_of, split_of
 from seqrepro.config.training import Objective
 from seqrepro.models.interfaces import build_sequential
 from seqrepro.training.loop import _build
@@ -21,6 +21,7 @@ OBJECTIVES = [
     {"name": "sampled_softmax", "negatives": 20, "correction": "none", "temperature": 0.5, "l2_normalise": True},
     {"name": "bce"},
     {"name": "bce", "negatives": 3, "exclude": "history"},
+    {"name": "bce", "exclude": "history_and_held_out"},
     {"name": "gbce", "negatives": 50},
 ]
 NAMES = [" ".join(map(str, parameters.values())) for parameters in OBJECTIVES]
@@ -34,7 +35,7 @@ def made_rows():
 
 def objective_of(parameters):
     """What a training builds from the configuration."""
-    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical(), made_rows())
+    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical(), split_of(made_rows()))
 
 
 def made_model(device="cpu", dtype=torch.float32, parameters=STILL):

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from made_data import SASREC, random_rows, sequences_of
+from seqrepro.data.sequences import length_groups
 from seqrepro.models.interfaces import build_sequential
 from seqrepro.training.objectives import cross_entropy
 from seqrepro.training.randomness import Randomness
@@ -62,10 +63,9 @@ def all_positions_loss(model, rows):
     return cross_entropy.CrossEntropy().loss(model, Batch(sequences_of(rows, N_ITEMS), all_positions), Randomness(0))
 
 
-@torch.no_grad()
-def test_hidden_states_equal_those_of_torchs_transformer_layers():
-    model, p = build(), SASREC
-    layers = []
+def torchs_layers(model):
+    """torch's own Transformer layers with the weights of the blocks."""
+    p, layers = SASREC, []
     for block in model.blocks:
         layer = nn.TransformerEncoderLayer(
             p["width"],
@@ -85,12 +85,58 @@ def test_hidden_states_equal_those_of_torchs_transformer_layers():
         layer.norm1.load_state_dict(block.mixer_norm.state_dict())
         layer.norm2.load_state_dict(block.feed_forward_norm.state_dict())
         layers.append(layer)
+    return layers
+
+
+@torch.no_grad()
+def test_hidden_states_equal_those_of_torchs_transformer_layers():
+    model = build()
     items = torch.randint(1, N_ITEMS + 1, (3, 12), generator=torch.Generator().manual_seed(1))
     states = model.items(items) + model.positions(torch.arange(12))
-    states = F.layer_norm(states, (p["width"],), model.norm.weight, model.norm.bias, 1e-12)
-    for layer in layers:
+    states = F.layer_norm(states, (SASREC["width"],), model.norm.weight, model.norm.bias, 1e-12)
+    for layer in torchs_layers(model):
         states = layer(states, src_mask=nn.Transformer.generate_square_subsequent_mask(12, dtype=torch.float64))
     torch.testing.assert_close(model.hidden(items), states, rtol=1e-10, atol=1e-12)
+
+
+@torch.no_grad()
+def left_padded_states(model, rows):
+    """States [B, L, D] of the newest L items padded on the left, as S3-Rec computes them: a position is a column."""
+    items = torch.zeros(len(rows), model.max_length, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        shown = row[-model.max_length :]
+        items[index, -len(shown) :] = torch.tensor(shown)
+    hidden_from = torch.ones(model.max_length, model.max_length).triu(1).bool() | (items == 0)[:, None, :]
+    mask = -10_000.0 * hidden_from.double().repeat_interleave(SASREC["heads"], 0)
+    states = model.items(items) + model.positions.weight
+    states = F.layer_norm(states, (SASREC["width"],), model.norm.weight, model.norm.bias, 1e-12)
+    for layer in torchs_layers(model):
+        states = layer.train(model.training)(states, src_mask=mask)
+    return states
+
+
+@pytest.mark.parametrize("max_length", [40, 7])
+def test_positions_from_the_newest_item_are_padding_on_the_left(rows, max_length):
+    """What is ranked by is the last column; training on all positions shows every row without its last item."""
+    model = build(max_length=max_length, positions_from="newest", dropout=0.0, attention_dropout=0.0).train()
+    last = left_padded_states(model, rows)[:, -1]
+    torch.testing.assert_close(model.last_hidden(sequences_of(rows, N_ITEMS)), last, rtol=1e-10, atol=1e-12)
+    hidden, targets = all_positions(model, sequences_of(rows, N_ITEMS))
+    counts = [min(len(row) - 1, max_length) for row in rows]
+    states = left_padded_states(model, [row[:-1] for row in rows])
+    expected = torch.cat([states[index, -count:] for index, count in enumerate(counts)])
+    predicted = [item for row, count in zip(rows, counts, strict=True) for item in row[-count:]]
+    order = target_order(counts)
+    assert targets.tolist() == [predicted[place] for place in order.tolist()]
+    torch.testing.assert_close(hidden, expected[order], rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(build(max_length=max_length).last_hidden(sequences_of(rows, N_ITEMS)), last, rtol=0.1)
+
+
+def target_order(counts):
+    """The order of the targets of all rows, group by group of similar length."""
+    starts = torch.tensor([0, *counts]).cumsum(0)
+    rows = torch.cat(list(length_groups(torch.tensor(counts))))
+    return torch.cat([torch.arange(int(starts[row]), int(starts[row + 1])) for row in rows])
 
 
 @pytest.mark.parametrize("max_length", [40, 7])

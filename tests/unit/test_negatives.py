@@ -5,12 +5,13 @@ import torch
 from scipy import stats
 
 from made_data import SASREC, random_rows, sequences_of
+from seqrepro.data.splits import leave_one_out
 from seqrepro.errors import InputError
 from seqrepro.models.interfaces import build_sequential
 from seqrepro.training import negatives
 from seqrepro.training.negatives import (
+    Negatives,
     Proposal,
-    draw,
     items_outside,
     log_uniform_weights,
     make_proposal,
@@ -101,8 +102,9 @@ def test_negatives_of_a_batch(view):
     batch, network = Batch(sequences_of(rows, 30), view), model(30)
     _, targets = batch.representations(network)
     owners = rows_of_targets(network, batch)
-    outside_target = draw("target", network, batch, targets, 20, generator())
-    outside_history = draw("history", network, batch, targets, 20, generator())
+    outside_target, outside_history = (
+        Negatives(name, 20, batch.rows).draw(network, batch, targets, generator()) for name in ("target", "history")
+    )
     assert outside_target.shape == outside_history.shape == (len(targets), 20)
     assert not (outside_target == targets[:, None]).any()
     met = torch.tensor(
@@ -112,15 +114,30 @@ def test_negatives_of_a_batch(view):
     assert not any(set(items) & set(rows[owner]) for owner, items in zip(owners, outside_history.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("exclude", ["target", "history"])
+@pytest.mark.parametrize("view", [all_positions, last_position])
+def test_held_out_items_are_excluded_on_demand(view):
+    """200 draws from the four items that a user never has: all of them are met, and no other."""
+    split = leave_one_out(sequences_of([[7, 8, 9], [3, 1, 4, 5, 6], [2, 3, 4, 5, 1], [6, 1, 5, 2, 4]], 9))
+    rows = split.train.select(torch.tensor([3, 1]))
+    assert rows.users.tolist() == [4, 2]
+    batch, network = Batch(rows, view), model(9)
+    targets = batch.representations(network)[1]
+    negatives = Negatives("history_and_held_out", 200, split.whole).draw(network, batch, targets, generator())
+    expected = {4: {3, 7, 8, 9}, 2: {2, 7, 8, 9}}
+    for user, items in zip(rows_of_targets(network, batch).tolist(), negatives.tolist(), strict=True):
+        assert set(items) == expected[rows.users[user].item()]
+
+
+@pytest.mark.parametrize("exclude", ["target", "history", "history_and_held_out"])
 def test_only_the_given_generator_moves(exclude):
     batch, network = Batch(sequences_of(ROWS, 30), all_positions), model(30)
     targets = batch.representations(network)[1]
     before = torch.get_rng_state()
     one, other = generator(4), generator(4)
-    first = draw(exclude, network, batch, targets, 9, one)
-    assert torch.equal(first, draw(exclude, network, batch, targets, 9, other))
-    assert not torch.equal(first, draw(exclude, network, batch, targets, 9, one))
+    negatives = Negatives(exclude, 9, batch.rows)
+    first = negatives.draw(network, batch, targets, one)
+    assert torch.equal(first, negatives.draw(network, batch, targets, other))
+    assert not torch.equal(first, negatives.draw(network, batch, targets, one))
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch.nn import functional as F
 
-from made_data import SASREC, random_rows, sequences_of
+from made_data import SASREC, random_rows, sequences_of, split_of
 from seqrepro.config.training import Objective
 from seqrepro.errors import InputError
 from seqrepro.models.interfaces import build_sequential
@@ -81,6 +81,7 @@ SAMPLED = [
     {"name": "sampled_softmax", "negatives": 5, "proposal": "popularity"},
     {"name": "bce"},
     {"name": "bce", "negatives": 3, "exclude": "history"},
+    {"name": "bce", "exclude": "history_and_held_out"},
     {"name": "gbce", "negatives": 12},
     {"name": "gbce", "negatives": 3, "calibration": 1, "exclude": "history"},
 ]
@@ -90,7 +91,7 @@ NAMES = [" ".join(map(str, parameters.values())) for parameters in SAMPLED]
 
 def objective_of(parameters):
     """What a training builds from the configuration."""
-    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical(), TRAIN)
+    return _build("objectives", TypeAdapter(Objective).validate_python(parameters).canonical(), split_of(TRAIN))
 
 
 @pytest.fixture(scope="module")

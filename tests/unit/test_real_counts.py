@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from seqrepro.data import prepare, retrieve
 from seqrepro.data.library import Library, NotAtHand
 from seqrepro.data.registry import load_registry
+from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.data.splits import leave_one_out
 from seqrepro.request import Request
+from seqrepro.training.views import make_view
 
 REGISTRY = Path(__file__).parents[2] / "registry" / "datasets.yaml"
 ENTRIES = load_registry(REGISTRY)
@@ -149,6 +153,26 @@ def _largest_cycle(library, name: str) -> int:
     size = ordered.items.max() + 1
     graph = coo_matrix((np.ones(len(arrows[0])), arrows), shape=(size, size))
     return int(np.bincount(connected_components(graph, directed=True, connection="strong")[1]).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("amazon-2014-beauty-s3rec", 128_031),
+        ("amazon-2014-sports-s3rec", 187_944),
+        ("amazon-2014-toys-s3rec", 106_592),
+        ("yelp-2019-s3rec-sequences", 217_739),
+        ("lastfm-s3rec-sequences", 24_893),
+    ],
+)
+def test_targets_of_an_epoch_of_s3recs_fine_tuning(library, name, targets):
+    """A window of 50 over all positions: inputs s_1..s_{m-3}, targets s_2..s_{m-2} of a user."""
+    numbered, ordered = library.ordered(name, {"k_core": 5}, None)
+    users, items, lengths = (
+        torch.as_tensor(np.asarray(x), dtype=torch.int64) for x in (ordered.users, ordered.items, ordered.lengths)
+    )
+    split = leave_one_out(Sequences(users, items, offsets_of(lengths), None, len(numbered.item_ids)))
+    assert make_view("all_positions", split.train).n_targets(50) == targets
 
 
 def test_ml_100k_prepared():

@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from made_data import GRADIENT, SASREC, random_rows, rows_of, sequences_of
 from seqrepro.data.splits import leave_one_out
 from seqrepro.models.interfaces import build_sequential
-from seqrepro.models.sasrec import SASRec
 from seqrepro.training import machine
 from seqrepro.training.checkpoint import CheckpointStore, Identity
 from seqrepro.training.loop import Trainer
@@ -61,27 +60,14 @@ def test_batches_can_be_in_any_order():
     assert view.batch(torch.tensor([5, 0, 3])).rows.users.tolist() == [4, 2, 3]
 
 
-def network(kind=SASRec, **changes):
+def network(**changes):
     """A network in float64 without dropout, away from its small initial weights."""
     model = build_sequential(SASREC | changes, N_ITEMS, torch.Generator().manual_seed(3)).double().eval()
-    model.__class__ = kind
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(4), dtype=weight.dtype) * 0.3)
         model.items.weight[0].zero_()
     return model
-
-
-class PositionsFromTheRight(SASRec):
-    """Positions counted from the newest item shown, as padding on the left has them."""
-
-    def hidden(self, padded_BL):
-        lengths = (padded_BL != 0).sum(1, keepdim=True)
-        places = (self.max_length - lengths + torch.arange(padded_BL.shape[1])).clamp(max=self.max_length - 1)
-        states = self.norm(self.items(padded_BL) + self.positions(places))
-        for block in self.blocks:
-            states = block(states)
-        return states
 
 
 def losses(model, name, rows, last=None):
@@ -120,8 +106,8 @@ def test_the_sum_over_targets_has_one_gradient():
     assert difference(network(), total, WITHIN) < 1e-12
 
 
-def test_positions_from_the_right_end_break_it():
-    assert difference(network(PositionsFromTheRight), total, WITHIN) > 0.01
+def test_positions_from_the_newest_item_break_it():
+    assert difference(network(positions_from="newest"), total, WITHIN) > 0.01
 
 
 def test_a_mean_of_means_over_rows_breaks_it():

@@ -15,8 +15,11 @@ class CrossEntropy(Configuration):
 
 
 Exclude = Annotated[
-    Literal["target", "history"],
-    Field(description="negatives are drawn outside the target, or outside all items of the example"),
+    Literal["target", "history", "history_and_held_out"],
+    Field(
+        description="negatives are drawn outside the target, outside all items of the example, or outside all items "
+        "of the user, held-out ones too (S3-Rec's code; it leaks: a held-out item is never a negative)"
+    ),
 ]
 
 

@@ -35,6 +35,7 @@ class Split:
 
     train: Sequences  # all users who have an interaction to learn from
     train_and_validation: Sequences  # the same rows with all that is known before the test
+    whole: Sequences  # the same users with everything, held-out items too: for methods that look at what they must not
     histories: dict[str, Sequences]  # evaluated users only
     targets: dict[str, Tensor]  # [U'] the held-out item, aligned with the histories
     negatives: dict[str, Tensor] = field(default_factory=dict)  # [U', C] int64 saved candidates; {}: none are used
@@ -183,6 +184,7 @@ def _split(sequences: Sequences, train: Tensor, known: Tensor, positions: dict[s
     return Split(
         train=_without_empty(sequences.head(train)),
         train_and_validation=_without_empty(sequences.head(known)),
+        whole=sequences.select(train.nonzero().flatten()),
         histories={name: whole[name].head(lengths[name]) for name in rows},
         targets={name: whole[name].values[whole[name].offsets[:-1] + lengths[name]] for name in rows},
     )

@@ -6,10 +6,16 @@
 
 It is the form of the S3-Rec and RecBole implementations, not that of the paper: norms after the residual sums
 (epsilon 1e-12), attention with an output map, an inner width of 4 D with exact GELU, no scaling of the embeddings, no
-final norm, N(0, 0.02^2) for linear and embedding weights. As in RecBole, histories are padded on the right and
-positions are counted from the oldest item shown. The padding row of E is never scored, attended or trained; it is 0.
+final norm, N(0, 0.02^2) for linear and embedding weights. The padding row of E is never scored, attended or trained;
+it is 0.
 
-Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984.
+Histories are padded on the right. The item s_t of a history of m <= L items has the position t - 1, counted from the
+oldest item shown, as in RecBole. With `positions_from: newest` it has L - m + t - 1, so that the newest item always
+has L - 1: this is padding on the left, the form of SASRec's authors and of S3-Rec. In training on all positions m is
+then the length of the whole input, so that an item's place says how many targets are still to come.
+
+Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984. S3-Rec's code
+has one row of D more, for a mask that its fine-tuning never shows.
 
 Shapes: B rows, L length, D width, V items, I inner width, n layers.
 """
@@ -20,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.data.sequences import index_range
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.models.layers import NORM_EPSILON, CausalSelfAttention, PostNormBlock, initialise
 
@@ -30,7 +37,7 @@ class SASRec(SequentialModel):
     def __init__(self, parameters: SASRecParameters, n_items: int) -> None:
         super().__init__()
         p = parameters
-        self.max_length = p.max_length
+        self.max_length, self.positions_from = p.max_length, p.positions_from
         self.items = nn.Embedding(n_items + 1, p.width, padding_idx=0)
         self.positions = nn.Embedding(p.max_length, p.width)
         self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
@@ -42,8 +49,7 @@ class SASRec(SequentialModel):
 
     def hidden(self, padded_BL: Tensor) -> Tensor:
         """Representations [B, L, D] of right-padded item ids [B, L], L at most `max_length`."""
-        embedded = self.items(padded_BL) + self.positions.weight[: padded_BL.shape[1]]
-        states: Tensor = self.dropout(self.norm(embedded))
+        states: Tensor = self.dropout(self.norm(self.items(padded_BL) + self._positions_of(padded_BL)))
         for block in self.blocks:
             states = block(states)
         return states
@@ -51,6 +57,15 @@ class SASRec(SequentialModel):
     def item_table(self) -> Tensor:
         """Item embeddings [V+1, D]; row 0 is padding."""
         return self.items.weight
+
+    def _positions_of(self, padded_BL: Tensor) -> Tensor:
+        """Position embeddings [L, D], or [B, L, D] where they depend on the length of a row."""
+        if self.positions_from == "oldest":
+            return self.positions.weight[: padded_BL.shape[1]]
+        lengths = (padded_BL != 0).sum(1, keepdim=True)
+        places_BL = self.max_length - lengths + index_range(padded_BL[0])
+        positions: Tensor = self.positions(places_BL.clamp(max=self.max_length - 1))  # those of padding mean nothing
+        return positions
 
 
 def build(parameters: dict[str, Any], n_items: int, generator: torch.Generator) -> SASRec:

@@ -63,7 +63,7 @@ class Trainer:
         self.randomness = Randomness(seed)
         self.split = _on_device(split, device)
         self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
-        self.objective = cast(Objective, _build("objectives", recipe["objective"], split.train))
+        self.objective = cast(Objective, _build("objectives", recipe["objective"], split))
         self.optimizer = cast(torch.optim.Optimizer, _build("optimizers", recipe["optimizer"], self.model.parameters()))
         self.store = store
         self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))

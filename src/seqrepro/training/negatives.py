@@ -2,7 +2,8 @@
 
 Two laws for classifiers of one item at a time, both uniform and with replacement, over
 - `other_items`: 1..V without the target,
-- `items_outside`: 1..V without the items of the target's row (the target is one of them).
+- `items_outside`: 1..V without the items of the target's row (the target is one of them), or of another row of its
+  user, such as the one with everything.
 
 Proposals q for sampled softmax draw from all of 1..V with replacement, and say their probabilities:
 - `uniform`: q(i) = 1 / V,
@@ -16,7 +17,7 @@ Shapes: T targets, K negatives a target, C targets of a chunk, D width, V items,
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -32,26 +33,40 @@ from seqrepro.training.views import Batch
 CHUNK_ELEMENTS = {"cpu": 2**16, "cuda": 2**26}  # numbers of embeddings gathered at a time
 
 
-def draw(exclude: str, model: SequentialModel, batch: Batch, targets: Tensor, k: int, generator: Any) -> Tensor:
-    """K negatives [T, K] for each target [T] of the batch, in the order that the batch gives its targets.
+@dataclass(frozen=True)
+class Negatives:
+    """K negatives a target, drawn outside what `exclude` names.
 
-    Args:
-        exclude: `target`, or `history`: all items of the example that the target belongs to.
-        model: only its `max_length` is asked for, on which the targets of a batch depend.
-        batch: where the targets come from.
-        targets: item ids 1..V, [T].
-        k: negatives a target.
-        generator: the CPU generator of negatives.
-
-    Raises:
-        InputError: nothing is left to draw from.
+    - `target`: the target,
+    - `history`: all items of the example that the target belongs to,
+    - `history_and_held_out`: all items of the user, those held out for validation and test too. S3-Rec's code does so.
+      It leaks: a user's held-out item is the one that is never shown to be wrong.
     """
-    if exclude == "target":
-        drawn = other_items(targets.cpu(), batch.rows.n_items, k, generator)
-    else:
+
+    exclude: str
+    k: int
+    whole: Sequences  # everything of each user who may be in a batch, by user id
+
+    def draw(self, model: SequentialModel, batch: Batch, targets: Tensor, generator: torch.Generator) -> Tensor:
+        """Item ids [T, K], in the order that the batch gives its targets.
+
+        Args:
+            model: only its `max_length` is asked for, on which the targets of a batch depend.
+            batch: where the targets come from.
+            targets: item ids 1..V, [T].
+            generator: the CPU generator of negatives.
+
+        Raises:
+            InputError: nothing is left to draw from.
+        """
+        if self.exclude == "target":
+            return other_items(targets.cpu(), batch.rows.n_items, self.k, generator).to(targets.device)
         on_cpu = replace(batch, rows=batch.rows.to(torch.device("cpu")))
-        drawn = items_outside(on_cpu.rows, rows_of_targets(model, on_cpu), k, generator)
-    return drawn.to(targets.device)
+        known = on_cpu.rows if self.exclude == "history" else self._whole_rows(on_cpu.rows.users)
+        return items_outside(known, rows_of_targets(model, on_cpu), self.k, generator).to(targets.device)
+
+    def _whole_rows(self, users: Tensor) -> Sequences:
+        return self.whole.select(torch.searchsorted(self.whole.users, users))
 
 
 def other_items(targets: Tensor, n_items: int, k: int, generator: torch.Generator) -> Tensor:

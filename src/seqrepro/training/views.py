@@ -95,7 +95,8 @@ def all_positions(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Ten
         padded_BL, _ = batch.select(rows).last(model.max_length + 1)
         group_targets = padded_BL[:, 1:]
         real = group_targets != 0
-        hidden.append(model.hidden(padded_BL[:, :-1])[real])
+        inputs = padded_BL[:, :-1].where(real, 0)  # a row's last item is a target only
+        hidden.append(model.hidden(inputs)[real])
         targets.append(group_targets[real])
     return torch.cat(hidden), torch.cat(targets)
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
 
 
 class SASRecParameters(Configuration):
@@ -18,6 +18,9 @@ class SASRecParameters(Configuration):
     dropout: float = Field(0.5, ge=0, lt=1, description="after embeddings, attention output and feed-forward")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="on the attention weights")
     max_length: int = Field(50, ge=1, description="L, the longest history that the model sees")
+    positions_from: Literal["oldest", "newest"] = identity(
+        "oldest", description="the end of a history that positions are counted from; newest is padding on the left"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "SASRecParameters":

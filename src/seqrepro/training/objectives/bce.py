@@ -5,8 +5,9 @@ loss = (1 / T) sum over targets t of [ -log sigma(s_t+) - sum_{j=1..k} log(1 - s
 Source: Kang & McAuley 2018 (SASRec); S3-Rec's fine-tuning has the same mean over all targets that are no padding (Zhou
 et al. 2020). Their code adds 1e-24 inside the logarithms; here the logarithm of the sigmoid is computed as such and
 needs nothing. The negatives are drawn anew at each step, uniform and with replacement, outside the target (`exclude:
-target`), or outside all items of the example (`history`, as SASRec's code has it: with the view `all_positions` these
-are the user's training items; with `prefixes` the items of the prefix and its target).
+target`), outside all items of the example (`history`, as SASRec's code has it: with the view `all_positions` these
+are the user's training items; with `prefixes` the items of the prefix and its target), or outside all items of the user
+(`history_and_held_out`, as S3-Rec's code has it; there the mask is drawn too, once in V + 1 times, here never).
 
 Shapes: T targets, k negatives a target, D width, V items.
 """
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqrepro.data.sequences import Sequences
+from seqrepro.data.splits import Split
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.training.negatives import draw, scores_of
+from seqrepro.training.negatives import Negatives, scores_of
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.views import Batch
 
@@ -40,16 +41,16 @@ def binary_cross_entropy(hidden: Tensor, table: Tensor, targets: Tensor, negativ
 class BinaryCrossEntropy:
     """The objective; its negatives come from the generator of negatives."""
 
-    def __init__(self, negatives: int, exclude: str) -> None:
-        self.negatives, self.exclude = negatives, exclude
+    def __init__(self, negatives: Negatives) -> None:
+        self.negatives = negatives
 
     def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
         """The mean over all targets of the batch."""
         hidden, targets = batch.representations(model)
-        negatives = draw(self.exclude, model, batch, targets, self.negatives, randomness.negatives)
+        negatives = self.negatives.draw(model, batch, targets, randomness.negatives)
         return binary_cross_entropy(hidden, model.item_table(), targets, negatives)
 
 
-def build(parameters: dict[str, Any], train: Sequences) -> BinaryCrossEntropy:
+def build(parameters: dict[str, Any], split: Split) -> BinaryCrossEntropy:
     """The objective named `bce`; parameters negatives, exclude."""
-    return BinaryCrossEntropy(parameters["negatives"], parameters["exclude"])
+    return BinaryCrossEntropy(Negatives(parameters["exclude"], parameters["negatives"], split.whole))

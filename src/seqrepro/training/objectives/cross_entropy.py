@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences
+from seqrepro.data.splits import Split
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.softmax import mean_cross_entropy
@@ -27,6 +27,6 @@ class CrossEntropy:
         return mean_cross_entropy(hidden, model.item_table(), targets)
 
 
-def build(parameters: dict[str, Any], train: Sequences) -> CrossEntropy:
+def build(parameters: dict[str, Any], split: Split) -> CrossEntropy:
     """The objective named `cross_entropy`."""
     return CrossEntropy()

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqrepro.data.sequences import Sequences
+from seqrepro.data.splits import Split
 from seqrepro.errors import InputError
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.training.negatives import draw, scores_of
+from seqrepro.training.negatives import Negatives, scores_of
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.views import Batch
 
@@ -55,17 +55,18 @@ def generalised_bce(hidden: Tensor, table: Tensor, targets: Tensor, negatives: T
 class GeneralisedBCE:
     """The objective; its negatives come from the generator of negatives."""
 
-    def __init__(self, negatives: int, calibration: float, exclude: str) -> None:
-        self.negatives, self.calibration, self.exclude = negatives, calibration, exclude
+    def __init__(self, negatives: Negatives, calibration: float) -> None:
+        self.negatives, self.calibration = negatives, calibration
 
     def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
         """The mean over all targets of the batch and their terms."""
-        beta = beta_of(self.negatives, batch.rows.n_items, self.calibration)
+        beta = beta_of(self.negatives.k, batch.rows.n_items, self.calibration)
         hidden, targets = batch.representations(model)
-        negatives = draw(self.exclude, model, batch, targets, self.negatives, randomness.negatives)
+        negatives = self.negatives.draw(model, batch, targets, randomness.negatives)
         return generalised_bce(hidden, model.item_table(), targets, negatives, beta)
 
 
-def build(parameters: dict[str, Any], train: Sequences) -> GeneralisedBCE:
+def build(parameters: dict[str, Any], split: Split) -> GeneralisedBCE:
     """The objective named `gbce`; parameters negatives, calibration, exclude."""
-    return GeneralisedBCE(parameters["negatives"], parameters["calibration"], parameters["exclude"])
+    negatives = Negatives(parameters["exclude"], parameters["negatives"], split.whole)
+    return GeneralisedBCE(negatives, parameters["calibration"])

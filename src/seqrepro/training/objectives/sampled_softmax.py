@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqrepro.data.sequences import Sequences
+from seqrepro.data.splits import Split
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.negatives import Proposal, make_proposal, scores_of
 from seqrepro.training.randomness import Randomness
@@ -81,9 +81,9 @@ def corrections(kind: str, proposal: Proposal, negatives: Tensor, targets: Tenso
 class SampledSoftmax:
     """The objective; its negatives come from the generator of negatives."""
 
-    def __init__(self, parameters: dict[str, Any], train: Sequences) -> None:
+    def __init__(self, parameters: dict[str, Any], split: Split) -> None:
         self.parameters = parameters
-        self.proposal = make_proposal(parameters["proposal"], train)
+        self.proposal = make_proposal(parameters["proposal"], split.train)
 
     def loss(self, model: SequentialModel, batch: Batch, randomness: Randomness) -> Tensor:
         """The mean over all targets of the batch."""
@@ -100,9 +100,9 @@ class SampledSoftmax:
         return sampled_softmax(hidden, table, targets, negatives, of_drawn, of_target, chosen["temperature"])
 
 
-def build(parameters: dict[str, Any], train: Sequences) -> SampledSoftmax:
+def build(parameters: dict[str, Any], split: Split) -> SampledSoftmax:
     """The objective named `sampled_softmax`; its parameters are those of the configuration."""
-    return SampledSoftmax(parameters, train)
+    return SampledSoftmax(parameters, split)
 
 
 def _column(values: Tensor | float) -> Tensor | float:
