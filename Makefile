@@ -88,7 +88,7 @@ $(ORACLES)/.ready: tests/oracles/requirements.txt
 
 BENCH := $(VENV)-bench
 WITH_PEERS := bench-prepare bench-training bench-evaluation bench-quality
-ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth
+ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth bench-intervals
 
 bench:
 	$(foreach name,$(ALONE) $(WITH_PEERS),$(MAKE) $(name) &&) $(MAKE) performance

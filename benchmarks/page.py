@@ -295,6 +295,25 @@ def prepare_large(found: Found) -> str:
     return f"{table(['', 'seconds', 'peak memory'], rows)}\n\n{counts} {machine(found)}"
 
 
+def intervals(found: Found) -> str:
+    """Time and memory of the steps, and the two bootstraps."""
+    steps = [[step[key] for key in ("step", "processor_seconds", "seconds", "peak_gb")] for step in found["steps"]]
+    both = found["bootstraps"]["parts"]
+    columns = ("replicates_a_processor_second", "replicates_a_second", "standard_error")
+    speeds = [[name, *(number(part[key]) for key in columns)] for name, part in both.items()]
+    told = "{users:,} users, {runs} runs, {files_mb} MB of files, {distinct_rows:,} distinct rows.".format(**found)
+    resampled = found["replicates"] / both["resampled users"]["replicates_a_processor_second"]
+    parts = (
+        table(["", "processor seconds", "seconds", "peak memory, GB"], steps),
+        told,
+        table(["replicates of", "a processor second", "a second", "standard error of the logarithm"], speeds),
+        f"Over distinct rows it is {found['bootstraps']['times_faster']} times as fast. Resampling users for all "
+        f"{found['replicates']:,} replicates would take {number(resampled)} processor seconds; measured were "
+        f"{found['replicates_of_users']} replicates. Medians of {found['repeats']} turns. {machine(found)}",
+    )
+    return "\n\n".join(parts)
+
+
 GPU_PARTS: dict[str, tuple[str, Callable[[Found], str]]] = {
     "training": ("Training", training),
     "evaluation": ("Evaluation", evaluation),
@@ -312,11 +331,9 @@ def gpu(results: dict[str, Found | None]) -> str:
     return "\n\n".join(blocks)
 
 
+LOCAL = (training, quality, evaluation, flops, threads, growth, attention, prepare, prepare_large, intervals)
 CHAPTERS: dict[str, tuple[str, Callable[[Found], str]]] = {  # place in the text: file of results, what shows it
-    **{
-        show.__name__: (show.__name__, show)
-        for show in (training, quality, evaluation, flops, threads, growth, attention, prepare, prepare_large)
-    },
+    **{show.__name__: (show.__name__, show) for show in LOCAL},
     "flops_time": ("flops", flops_time),
 }
 

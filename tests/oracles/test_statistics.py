@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seqrepro.ledger.bootstrap import REPLICATES, relative_gain
 from seqrepro.ledger.statistics import Sample, difference, holm, mean
 
 
@@ -55,3 +56,41 @@ def test_without_user_spread_a_difference_is_the_welch_test_of_the_seed_means():
 def test_holm_on_an_example_computed_by_hand():
     # sorted .005 .010 .030 .040, times 4 3 2 1: .020 .030 .060 .040; never falling: .020 .030 .060 .060
     assert holm([0.010, 0.040, 0.030, 0.005]) == pytest.approx([0.030, 0.060, 0.060, 0.020])
+
+
+def test_two_one_sided_tests_are_those_of_scipy():
+    """Equivalence by 90 % intervals: a bound lies above 0 exactly where the one-sided test is significant at 5 %."""
+    first, second = np.random.default_rng(15).normal((0.105, 0.1), 0.02, (60, 2)).T
+    for factor in np.linspace(0.9, 1.1, 21):
+        found = difference(Sample(first[:, None], True), Sample(factor * second[:, None], True), 0.90)
+        assert (found.low > 0) == (stats.ttest_rel(first, factor * second, alternative="greater").pvalue < 0.05)
+        assert (found.high < 0) == (stats.ttest_rel(first, factor * second, alternative="less").pvalue < 0.05)
+
+
+def test_the_ratio_of_two_deterministic_methods_has_the_standard_error_of_scipys_bootstrap():
+    """Both have a Monte Carlo error of 1 / sqrt(2 R), so their ratio has 1 / sqrt(R); four of these."""
+    generator = np.random.default_rng(16)
+    shared = generator.random(1500)
+    first, second = ((generator.random(1500) < rate * shared).astype(float) for rate in (0.36, 0.3))
+    resampled = stats.bootstrap(
+        (first, second),
+        lambda a, b, axis: np.log(a.mean(axis) / b.mean(axis)),
+        paired=True,
+        n_resamples=REPLICATES,
+        batch=100,
+        method="basic",
+        rng=generator,
+    )
+    found = relative_gain(Sample(first[:, None], True), Sample(second[:, None], True))
+    assert found.standard_error / (1 + found.value) == pytest.approx(
+        resampled.standard_error, rel=4 / np.sqrt(REPLICATES)
+    )
+
+
+def test_without_user_spread_a_ratio_is_the_welch_test_of_the_seed_means_in_their_own_units():
+    first, second = np.random.default_rng(17).normal(0.1, 0.01, size=(2, 4))
+    second = second[:3]
+    units = [(float(np.log(own.mean())), own.std(ddof=1) / own.mean(), len(own)) for own in (first, second)]
+    expected = stats.ttest_ind_from_stats(*units[0], *units[1], equal_var=False)
+    found = relative_gain(Sample(np.tile(first, (20, 1))), Sample(np.tile(second, (20, 1))))
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-8)

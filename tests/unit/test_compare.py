@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +96,31 @@ def test_the_baseline_is_chosen_on_validation_and_one_seed_gets_no_verdict(writt
     assert compared["popularity", "ndcg@10"]["verdict"] == "worse"
 
 
+def test_relative_gains_have_an_interval_or_say_that_there_is_none(written):
+    compared = {row["model"]: row for row in of(rows("comparisons"), dataset="beauty", metric="ndcg@10")}
+    metrics = of(rows("metrics"), dataset="beauty", metric="ndcg@10", masking="masked")
+    means = {row["model"]: row["mean"] for row in metrics}
+    gain = compared["sasrec"]
+    assert gain["relative"] == pytest.approx(means["sasrec"] / means["ease"] - 1)
+    assert 0 < gain["relative_low"] < gain["relative"] < gain["relative_high"]
+    assert compared["hydrarec"]["relative"] is None
+    line = f"| {100 * gain['relative']:+.1f} % [{100 * gain['relative_low']:+.1f} %, "
+    assert line in Path("results/standard/tables/comparisons.md").read_text()
+
+
+def test_without_a_gain_there_is_no_ratio(compare_request):
+    path = Path("results/runs/beauty/popularity-0000aaaa/seed-0/ranks.parquet")
+    table = pq.read_table(path)
+    for name in ("rank_masked_best", "rank_masked_worst"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array([100] * len(table), pa.int32()))
+    write_parquet(path, table)
+    compare.run(compare_request)
+    row = of(rows("comparisons"), dataset="beauty", model="popularity", metric="ndcg@10")[0]
+    assert (row["relative"], row["relative_low"], row["verdict"]) == (None, None, "worse")
+    assert "| no ratio |" in Path("results/standard/tables/comparisons.md").read_text()
+
+
 def test_the_test_split_has_no_part_in_choosing_the_baseline(compare_request, suite):
     evidence = [one for one in collect(suite["runs"]) if one.run["dataset"] == "beauty"]
     chosen = compare.best_baseline(evidence)
@@ -111,6 +137,9 @@ def test_published_numbers_stand_beside_ours(written):
     assert masked["ours"] == of(ours, masking="masked")[0]["mean"]
     assert unmasked["ours"] == of(ours, masking="unmasked")[0]["mean"]
     assert masked["difference"] == pytest.approx(masked["ours"] - 0.45)
+    ours_in_units = [masked[name] / 0.45 - 1 for name in ("ours", "low", "high")]
+    relative = [masked[f"relative_{name}"] for name in ("difference", "low", "high")]
+    assert relative == pytest.approx(ours_in_units)
     assert (masked["comparable"], unmasked["comparable"], sampled["comparable"]) == ("yes", "yes", "no")
     assert sampled["why_not"].startswith("sampled candidates; history masking not stated; variant")
     assert "history unmasked" in unmasked["protocol_ours"]

@@ -7,12 +7,14 @@ baseline) looks at the validation split only.
 import statistics as spread
 from pathlib import Path
 
+from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import NAMES
 from seqrepro.files import Json, sha256_file, write_json
 from seqrepro.ledger import exposure, tables
+from seqrepro.ledger.bootstrap import relative_gain
 from seqrepro.ledger.evidence import Evidence, Row, by_place, collect, seed_folder
 from seqrepro.ledger.published import Published, matches, obstacles, published_row, read_protocol, read_published
-from seqrepro.ledger.statistics import Estimate, difference, holm, mean
+from seqrepro.ledger.statistics import Estimate, Sample, difference, holm, mean
 from seqrepro.request import Request
 
 SELECTION_METRIC = "ndcg@10"
@@ -177,10 +179,20 @@ def _comparison(one: Evidence, baseline: Evidence, metric: str, split: str) -> R
     }
     if not one.seeds:
         return {**row, "note": tables.NOT_RUN}
-    sample = one.sample(metric, split)
-    found = difference(sample, baseline.sample(metric, split))
+    sample, simple = one.sample(metric, split), baseline.sample(metric, split)
+    found = difference(sample, simple)
     row |= {"users": len(sample.gains_US), "difference": found.value, "low": found.low, "high": found.high}
+    row |= _relative(sample, simple)
     return row | ({"p": found.p} if found.covers_seeds else {"note": ONE_SEED})
+
+
+def _relative(sample: Sample, simple: Sample) -> Row:
+    """The relative gain and its interval; nothing where there is no ratio."""
+    try:
+        gain = relative_gain(sample, simple)
+    except InputError:
+        return {}
+    return {"relative": gain.value, "relative_low": gain.low, "relative_high": gain.high}
 
 
 def _verdict(row: Row) -> str:

@@ -3,7 +3,7 @@
 Shape suffixes: U users, S seeds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import user_values
-from seqrepro.evaluation.ranks import SAMPLED, SCHEMA, ranks_of
+from seqrepro.evaluation.ranks import SAMPLED, SCHEMA, TIES, ranks_of
 from seqrepro.files import Json, read_json
 from seqrepro.ledger.statistics import Array, Sample
 
+KEYS = ["split", "user", "position"]  # what names a row
 Row = dict[str, Any]
 
 
@@ -29,7 +30,7 @@ class Evidence:
     run: Json  # the entry of the request: dataset, model, title, published_as, folder, seeds, protocol, ...
     seeds: list[int]  # the finished ones
     facts: list[Json]  # metrics.json of each finished seed
-    ranks: list[pa.Table]  # ranks.parquet of each finished seed
+    ranks: list[pa.Table]  # split and ranks of each finished seed; the same rows in all
 
     @property
     def place(self) -> tuple[str, str]:
@@ -46,17 +47,17 @@ class Evidence:
         """Whether the model is a closed form: another seed would give the same ranks."""
         return bool(self.facts) and all(fact["stopped"] == "closed_form" for fact in self.facts)
 
-    def split(self, name: str) -> list[pa.Table]:
-        """The rank rows of one split, a table a seed."""
-        return [table.filter(pc.field("split") == name) for table in self.ranks]
+    def split(self, name: str, *columns: str) -> list[pa.Table]:
+        """The rank rows of one split, a table a seed; without names the column of the split alone."""
+        return [table.select(["split", *columns]).filter(pc.field("split") == name) for table in self.ranks]
 
     def sample(self, metric: str, split: str, masking: str = "masked", ties: str = "pessimistic") -> Sample:
         """What each user gained with each seed, [U, S]."""
-        columns = [
-            user_values(metric, ranks_of(table, masking, ties), fact["n_items"]).numpy()
-            for table, fact in zip(self.split(split), self.facts, strict=True)
-        ]
-        gains_US: Array = np.stack(columns, axis=1)
+        tables = self.split(split, f"rank_{masking}_{TIES[ties]}")
+        ranks = [ranks_of(table, masking, ties) for table in tables]
+        gains_US: Array = np.empty((len(ranks[0]), len(ranks)))
+        for seed, fact in enumerate(self.facts):
+            gains_US[:, seed] = user_values(metric, ranks[seed], fact["n_items"])
         return Sample(gains_US, self.deterministic)
 
 
@@ -96,26 +97,20 @@ def _files(run: Json, seed: int) -> tuple[Path, Path]:
 
 
 def _read_ranks(path: Path, run: Json) -> pa.Table:
-    table = pq.read_table(path)
+    found = pq.read_schema(path).names
     expected = [*SCHEMA.names, *(SAMPLED.names if "sampled" in run["rankings"] else [])]
-    lacking = [name for name in expected if name not in table.column_names]
+    lacking = [name for name in expected if name not in found]
     if lacking:
         raise InputError(f"{path}: no column '{lacking[0]}', expected {', '.join(expected)}")
-    return table
+    wanted = [name for name in expected if name == "split" or name.startswith("rank_")]
+    return pq.read_table(path, columns=wanted, read_dictionary=["split"])
 
 
 def _same_users(evidence: list[Evidence]) -> None:
-    keys = ["split", "user", "position"]
     reference: tuple[Path, pa.Table] | None = None
-    for path, table in _rank_files(evidence):
-        rows = table.select(keys)
+    for path in (_files(one.run, seed)[0] for one in evidence for seed in one.seeds):
+        rows = pq.read_table(path, columns=KEYS)
         if reference is None:
             reference = path, rows
         elif not rows.equals(reference[1]):
             raise InputError(f"{path}: users and positions differ from those of {reference[0]}, expected the same rows")
-
-
-def _rank_files(evidence: list[Evidence]) -> Iterator[tuple[Path, pa.Table]]:
-    for one in evidence:
-        for seed, table in zip(one.seeds, one.ranks, strict=True):
-            yield seed_folder(one.run, seed) / "ranks.parquet", table

@@ -121,13 +121,21 @@ def published_row(published: Published, estimate: Estimate | None, reasons: list
         "high": estimate and estimate.high,
         "published": value,
         "difference": estimate and estimate.value - value,
-        "relative_difference": estimate and value and estimate.value / value - 1,
+        **_relative(estimate, value),
         "within_5_percent": within_level(estimate, value) if estimate else None,
         "variant_theirs": row["variant"],
         "protocol_theirs": row["protocol"],
         "comparable": "no" if reasons else "yes",
         "why_not": "; ".join(reasons) or None,
     }
+
+
+def _relative(estimate: Estimate | None, value: float) -> Row:
+    """Our mean over the published value, less 1; that value is a constant, so the interval is ours in its units."""
+    if estimate is None or value == 0:
+        return {}
+    ours = {"difference": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {f"relative_{name}": number / value - 1 for name, number in ours.items()}
 
 
 def _read(path: Path) -> Iterator[Published]:

@@ -77,7 +77,8 @@ def mean(sample: Sample, confidence: float = 0.95) -> Estimate:
     Raises:
         InputError: fewer than two users.
     """
-    return _estimate(sample.gains_US.mean(axis=1), [sample], confidence)
+    check_users(sample)
+    return _of_user_means(sample.gains_US.mean(axis=1), [sample], confidence)
 
 
 def difference(first: Sample, second: Sample, confidence: float = 0.95) -> Estimate:
@@ -91,10 +92,8 @@ def difference(first: Sample, second: Sample, confidence: float = 0.95) -> Estim
     Raises:
         InputError: different numbers of users, or fewer than two.
     """
-    users = len(first.gains_US), len(second.gains_US)
-    if users[0] != users[1]:
-        raise InputError(f"paired comparison: {users[0]} users against {users[1]}, expected the same users")
-    return _estimate(first.gains_US.mean(axis=1) - second.gains_US.mean(axis=1), [first, second], confidence)
+    check_users(first, second)
+    return _of_user_means(first.gains_US.mean(axis=1) - second.gains_US.mean(axis=1), [first, second], confidence)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -107,12 +106,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _estimate(user_means_U: Array, samples: list[Sample], confidence: float) -> Estimate:
-    if len(user_means_U) < 2:
-        raise InputError(f"an interval needs at least 2 users, found {len(user_means_U)}")
-    users, seeds = _variance_parts(user_means_U, samples)
-    value, variance = float(user_means_U.mean()), users.variance + seeds.variance
-    df, error = degrees_of_freedom(users, seeds), float(np.sqrt(variance))
+def check_users(*samples: Sample) -> None:
+    """Whether an interval can be given.
+
+    Raises:
+        InputError: different numbers of users, or fewer than two.
+    """
+    users = [len(sample.gains_US) for sample in samples]
+    if users[0] != users[-1]:
+        raise InputError(f"paired comparison: {users[0]} users against {users[1]}, expected the same users")
+    if users[0] < 2:
+        raise InputError(f"an interval needs at least 2 users, found {users[0]}")
+
+
+def estimate(value: float, total: float, samples: Sequence[Sample], confidence: float) -> Estimate:
+    """A value with its interval, from what its users show and from the gains with each seed.
+
+    Args:
+        value: to first order a sum or difference of the samples' means, such as a difference, or the logarithm of a
+            ratio with each sample in units of its own mean.
+        total: the variance of the value over users, who carry their interaction with the seeds too.
+        samples: gains [U, S] of each method in it.
+        confidence: of the interval.
+    """
+    users, seeds = _variance_parts(total, samples)
+    df, error = degrees_of_freedom(users, seeds), float(np.sqrt(users.variance + seeds.variance))
     reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * error
     known = all(sample.knows_seed_variance for sample in samples)
     return Estimate(value, value - reach, value + reach, error, df, _p_value(value, error, df), known, users, seeds)
@@ -124,14 +142,18 @@ def degrees_of_freedom(users: Part, seeds: Part) -> float:
     return variance / (users.variance / users.df + seeds.variance / seeds.df) if variance > 0 else users.df
 
 
-def _variance_parts(user_means_U: Array, samples: list[Sample]) -> tuple[Part, Part]:
+def _of_user_means(user_means_U: Array, samples: list[Sample], confidence: float) -> Estimate:
     total = float(user_means_U.var(ddof=1)) / len(user_means_U)
+    return estimate(float(user_means_U.mean()), total, samples, confidence)
+
+
+def _variance_parts(total: float, samples: Sequence[Sample]) -> tuple[Part, Part]:
     seeds, rest = Part(0.0, 1.0), 0.0
     for sample in samples:
         if not sample.deterministic and sample.gains_US.shape[1] > 1:
             seeds = _add(seeds, _seed_part(sample.gains_US))
             rest += _rest_variance(sample.gains_US)
-    return Part(max(0.0, total - rest), len(user_means_U) - 1), seeds
+    return Part(max(0.0, total - rest), len(samples[0].gains_US) - 1), seeds
 
 
 def _seed_part(gains_US: Array) -> Part:
@@ -143,8 +165,10 @@ def _seed_part(gains_US: Array) -> Part:
 def _rest_variance(gains_US: Array) -> float:
     """MS_rest / (U S): what the interaction contributes to the variance of the mean."""
     n_users, n_seeds = gains_US.shape
-    rest_US: Array = gains_US - gains_US.mean(axis=1, keepdims=True) - gains_US.mean(axis=0) + gains_US.mean()
-    mean_square = float(np.square(rest_US).sum()) / ((n_users - 1) * (n_seeds - 1))
+    rest_US: Array = gains_US - gains_US.mean(axis=1, keepdims=True)
+    rest_US -= gains_US.mean(axis=0)
+    rest_US += gains_US.mean()
+    mean_square = float(np.square(rest_US, out=rest_US).sum()) / ((n_users - 1) * (n_seeds - 1))
     return float(mean_square / (n_users * n_seeds))
 
 

@@ -14,6 +14,7 @@ FACTS = ("seeds", "users", "data", "precision")  # what a row says of itself
 PRINTED = {"masked": "", "sampled": ", among sampled negatives"}  # words of a heading; the others stand in the CSV
 DIGITS = 4
 NOT_RUN = "not run"
+NO_RATIO = "no ratio"  # a mean is 0, or too few users have a gain
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 
 METRICS = pa.schema(
@@ -40,6 +41,7 @@ COMPARISONS = pa.schema(
         *((name, TEXT) for name in ("dataset", "data_class", "model", "title", "baseline", "metric")),
         *((name, WHOLE) for name in ("seeds", "baseline_seeds", "users")),
         *((name, REAL) for name in ("difference", "low", "high", "p", "p_holm")),
+        *((name, REAL) for name in ("relative", "relative_low", "relative_high")),
         *((name, TEXT) for name in ("verdict", "note", "protocol", "folder", "baseline_folder")),
     ]
 )
@@ -47,7 +49,8 @@ PUBLISHED = pa.schema(
     [
         *((name, TEXT) for name in ("dataset", "data_class", "model", "title", "published_as", "metric", "masking")),
         ("seeds", WHOLE),
-        *((name, REAL) for name in ("ours", "low", "high", "published", "difference", "relative_difference")),
+        *((name, REAL) for name in ("ours", "low", "high", "published", "difference")),
+        *((name, REAL) for name in ("relative_difference", "relative_low", "relative_high")),
         *((name, TEXT) for name in ("within_5_percent", "comparable", "why_not", "variant_ours", "variant_theirs")),
         *((name, TEXT) for name in ("protocol_ours", "protocol_theirs", "paper", "table", "reported_by", "source")),
         *((name, TEXT) for name in ("source_class", "note", "folder")),
@@ -160,11 +163,12 @@ def metrics_latex(rows: list[Row], datasets: Json, runs: list[Json], split: str)
 
 def comparisons_markdown(rows: list[Row], datasets: Json, runs: list[Json]) -> str:
     """Every model against the best simple baseline, as one Markdown table a dataset and protocol."""
-    head = ["Model", "metric", "difference", "95 % interval", "p (Holm)", "verdict", "note", "data"]
+    head = ["Model", "metric", "difference", "95 % interval", "relative", "p (Holm)", "verdict", "note", "data"]
     parts = [
         "# Against the best simple baseline\n",
         "The baseline is the closed-form model with the best validation ndcg@10. Differences are paired by user; "
-        "p values are adjusted over the models of a table (Holm). Absence of significance proves nothing.\n",
+        "p values are adjusted over the models of a table (Holm). Absence of significance proves nothing. "
+        "The relative gain is the ratio of the means less 1, with a 95 % interval by the bootstrap.\n",
     ]
     for name, protocol, shown in places(rows, datasets, runs):
         parts.append(f"## {datasets[name]['title']}{protocol}: against {shown[0]['baseline']}\n")
@@ -174,6 +178,7 @@ def comparisons_markdown(rows: list[Row], datasets: Json, runs: list[Json]) -> s
                 row["metric"],
                 number(row["difference"], sign=True) or NOT_RUN,
                 interval(row) if row["low"] is not None else "",
+                relative(row, "relative") or (NO_RATIO if row["low"] is not None else ""),
                 p_value(row["p_holm"]),
                 row["verdict"] or "",
                 row["note"] or "",
@@ -198,7 +203,7 @@ def published_markdown(rows: list[Row], datasets: Json, runs: list[Json]) -> str
                 f"{number(row['ours']) or NOT_RUN} ({row['data_class']})",
                 interval(row) if row["low"] is not None else "",
                 number(row["published"]),
-                percent(row["relative_difference"]),
+                relative(row, "relative_difference"),
                 row["within_5_percent"] or "",
                 row["comparable"] + (f": {row['why_not']}" if row["why_not"] else ""),
                 f"{row['reported_by']}, {row['table']} ({row['source_class']}; {row['source']})",
@@ -219,6 +224,12 @@ def p_value(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """A relative difference as it is printed."""
     return "" if value is None else f"{100 * value:+.1f} %"
+
+
+def relative(row: Row, name: str) -> str:
+    """A relative difference with its interval; nothing for None."""
+    bounds = f" [{percent(row['relative_low'])}, {percent(row['relative_high'])}]"
+    return "" if row[name] is None else percent(row[name]) + bounds
 
 
 def markdown(head: list[str], lines: list[list[str]]) -> str:
