@@ -78,7 +78,7 @@ ORACLES := $(VENV)-oracles
 
 test-oracles: $(ORACLES)/.ready
 	PYTHONPATH=src TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(ORACLES)/bin/python -m pytest -q -p no:cacheprovider \
-		tests/oracles/test_entropy.py $(wildcard tests/oracles/test_recbole*.py)
+		tests/oracles/test_entropy.py tests/oracles/test_sharpness.py $(wildcard tests/oracles/test_recbole*.py)
 
 $(ORACLES)/.ready: tests/oracles/requirements.txt
 	$(PYTHON) -m venv $(ORACLES)
@@ -88,7 +88,7 @@ $(ORACLES)/.ready: tests/oracles/requirements.txt
 
 BENCH := $(VENV)-bench
 WITH_PEERS := bench-prepare bench-training bench-evaluation bench-quality
-ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth bench-intervals
+ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth bench-intervals bench-optimizers
 
 bench:
 	$(foreach name,$(ALONE) $(WITH_PEERS),$(MAKE) $(name) &&) $(MAKE) performance

@@ -42,11 +42,13 @@ def configuration(
     batch_size: int = USERS_A_STEP,
     device: str = "cpu",
     precision: str = "fp32",
+    **changes: Any,
 ) -> dict[str, Any]:
-    """What the trainer reads of a run's configuration; `model` over the sizes of all benchmarks."""
+    """What the trainer reads of a run's configuration; `model` over the sizes of all, `changes` over the recipe."""
     budget = {"epochs": 1, "patience": 1, "batch_size": batch_size}
     recipe = {"kind": "gradient", "objective": {"name": "cross_entropy"}, "optimizer": ADAM, "view": view}
     recipe |= {"budget": budget, "device": device, "precision": precision, "threads": torch.get_num_threads()}
+    recipe |= changes
     return {
         "model": {"family": "sasrec", **SIZES, **model},
         "training": Gradient.model_validate(recipe).canonical(),

@@ -273,6 +273,27 @@ def attention(found: Found) -> str:
     return f"{table(header, rows)}\n\nMedians of {found['repeats']} turns. {machine(found)}"
 
 
+def optimizers(found: Found) -> str:
+    """Each against Adam, by objective."""
+    header = ("", "passes a step", "milliseconds a step", "times Adam", "least and most", "peak memory")
+    blocks = []
+    for objective, parts in found["by_objective"].items():
+        rows = [
+            [
+                f"`{name}`",
+                f"{part['passes_a_step']:g}",
+                f"{part['processor_milliseconds_a_step']:.0f}",
+                f"{part['times_adam']:.2f}",
+                "{:.2f} to {:.2f}".format(*part["least_and_most_times_adam"]),
+                f"{part['peak_mb']} MB",
+            ]
+            for name, part in parts.items()
+        ]
+        blocks.append(f"**{objective.capitalize()}**\n\n{table(header, rows)}")
+    told = f"Medians of {found['repeats']} turns of {found['steps_a_turn']} steps each."
+    return "\n\n".join([*blocks, f"{told} {machine(found)}"])
+
+
 def prepare(found: Found) -> str:
     """Ours against RecBole's preparation."""
     header = ["dataset", "interactions", "ours", "RecBole", "times faster", "its table", "peak memory, ours", "RecBole"]
@@ -331,7 +352,10 @@ def gpu(results: dict[str, Found | None]) -> str:
     return "\n\n".join(blocks)
 
 
-LOCAL = (training, quality, evaluation, flops, threads, growth, attention, prepare, prepare_large, intervals)
+LOCAL = (
+    *(training, optimizers, quality, evaluation, flops, threads),
+    *(growth, attention, prepare, prepare_large, intervals),
+)
 CHAPTERS: dict[str, tuple[str, Callable[[Found], str]]] = {  # place in the text: file of results, what shows it
     **{show.__name__: (show.__name__, show) for show in LOCAL},
     "flops_time": ("flops", flops_time),

@@ -35,7 +35,20 @@ GRADIENT: dict[str, Any] = {
     "precision": "fp32",
     "threads": 1,
 }
+SHARP_OWN: dict[str, dict[str, Any]] = {  # what each sharpness-aware optimizer has besides those of all
+    "sam": {"rho": 0.05},
+    "asam": {"rho": 0.5, "eta": 0.01},
+    "gsam": {"rho": 0.05, "alpha": 0.4},
+    "looksam": {"rho": 0.05, "alpha": 0.7, "period": 4},
+    "random_sam": {"rho": 0.05},
+}
 CLOSED_FORM: dict[str, Any] = {"kind": "closed_form", "fit_on": "train", "threads": 1}
+
+
+def sharp(name: str, **changes: Any) -> dict[str, Any]:
+    """The parameters of a sharpness-aware optimizer around Adam, in full."""
+    shared = {"name": name, "base": GRADIENT["optimizer"], "masks": "same", "decay": "base", "parts": "all"}
+    return shared | SHARP_OWN[name] | changes
 
 
 def sequences_of(rows: Rows, n_items: int) -> Sequences:

@@ -19,7 +19,7 @@ from seqrepro.config.generators import Generator
 from seqrepro.config.parameters import Architecture, Parameters
 from seqrepro.config.plan import plan_suite
 from seqrepro.config.protocols import Protocol
-from seqrepro.config.training import Gradient, Objective, Recipe
+from seqrepro.config.training import Gradient, Objective, Optimizer, Recipe
 from seqrepro.data.registry import Entry
 from seqrepro.files import canonical_json, sha256_text
 
@@ -72,12 +72,14 @@ def test_the_canonical_text_has_its_hash(run):
 
 
 def test_all_kinds_are_frozen():
-    """A new family, recipe, objective, view, protocol, generator or dataset kind belongs in the golden file."""
+    """A new family, recipe, objective, optimizer, view, protocol, generator or kind of dataset belongs here."""
     configs = [run["config"] for run in GOLDEN["runs"]]
     assert tags(Architecture, "family") == {config["model"]["family"] for config in configs}
     assert tags(Recipe, "kind") == {config["training"]["kind"] for config in configs}
     objectives = {config["training"]["objective"]["name"] for config in configs if "objective" in config["training"]}
     assert tags(Objective, "name") == objectives
+    optimizers = {config["training"]["optimizer"]["name"] for config in configs if "optimizer" in config["training"]}
+    assert tags(Optimizer, "name") == optimizers
     datasets, protocols = GOLDEN["parameters"]["datasets"].values(), GOLDEN["parameters"]["protocols"].values()
     assert tags(Dataset, "source") == {dataset["source"] for dataset in datasets}
     assert tags(Generator, "kind") == {dataset["generator"]["kind"] for dataset in datasets if "generator" in dataset}

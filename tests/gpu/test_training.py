@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
+from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
 from seqrepro.errors import InputError
 from seqrepro.evaluation.ranking import rank_all
 from seqrepro.files import read_json, sha256_file
@@ -147,3 +147,33 @@ def test_out_of_memory_is_one_line(inputs, tmp_path):
     assert "\n" not in str(caught.value)
     assert "found batch_size 200, objective cross_entropy, 60 items; expected a smaller batch_size" in str(caught.value)
     assert not request.output.exists() or not any(request.output.iterdir())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["sam", "looksam", "random_sam"])
+def test_sharpness_aware_trainings_go_on_after_an_interruption(name, precision, trained, monkeypatch):
+    recipe, take_step = {"optimizer": sharp(name), "precision": precision}, loop.Trainer._step
+    whole = trained(f"{name}-{precision}", **recipe)
+
+    def step(trainer):
+        if trainer.progress.step == 18:
+            raise InterruptedError
+        take_step(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop.Trainer, "_step", step)
+        with pytest.raises(InterruptedError):
+            trained(f"{name}-{precision}-cut", **recipe)
+    torch.cuda.manual_seed_all(99)
+    cut = train_request(whole.inputs, WIDE, ON_GPU | recipe, str(whole.output.with_name(f"{name}-{precision}-cut")))
+    train.run(cut)
+    assert losses(cut) == pytest.approx(losses(whole), rel=1e-5)
+    say_whether_equal(f"{name}, {precision}, interrupted or not", cut, whole)
+
+
+def test_with_rho_0_the_second_pass_has_the_masks_of_the_first(trained):
+    request = trained("rho-0", optimizer=sharp("sam", rho=0.0))
+    table = pq.read_table(request.output / "history.parquet")
+    assert table["perturbed_loss"].to_pylist() == pytest.approx(losses(request), rel=1e-6)
+    assert losses(request) == pytest.approx(losses(trained("cross_entropy-fp32")), rel=1e-4)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
+from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
 from seqrepro.files import sha256_file
 from seqrepro.training import checkpoint, loop, train
 
@@ -45,6 +45,7 @@ RECIPES = {
         "view": "prefixes",
         "last": 8,
     },
+    **{name: GRADIENT | {"budget": BUDGET, "optimizer": sharp(name)} for name in ("sam", "looksam", "random_sam")},
 }
 FORK = multiprocessing.get_context("fork")
 
@@ -166,7 +167,7 @@ def summary(killers):
 
 
 def kill_often(folder, kills):
-    """Kill trainings of both recipes, each at least so many times, and return who did it."""
+    """Kill trainings of all recipes, each at least so many times, and return who did it."""
     killers = [Killer(Path(folder) / recipe, recipe, seed) for seed, recipe in enumerate(RECIPES)]
     for killer in killers:
         while killer.kills < kills:
@@ -184,7 +185,7 @@ def test_five_kills(tmp_path, recipe):
 
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path):
-    killers = kill_often(tmp_path, 50)
+    killers = kill_often(tmp_path, 20)
     print(summary(killers))
     assert sum(killer.kills for killer in killers) >= 100
     assert all(sum(killer.phases[name] for killer in killers) > 0 for name in (*DURING[:3], "final write"))
@@ -192,4 +193,4 @@ def test_a_hundred_kills(tmp_path):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        print(summary(kill_often(made, int(sys.argv[1]) if sys.argv[1:] else 50)))
+        print(summary(kill_often(made, int(sys.argv[1]) if sys.argv[1:] else 20)))

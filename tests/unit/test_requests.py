@@ -8,7 +8,7 @@ import pytest
 
 from seqrepro.config.requests import PLAN, state_of, write_requests
 from seqrepro.errors import InputError
-from seqrepro.provenance.fingerprint import fingerprint
+from seqrepro.provenance.fingerprint import closure, fingerprint, module_names, third_party
 from seqrepro.provenance.sidecar import path_of
 from seqrepro.request import read_request
 
@@ -61,6 +61,17 @@ def test_a_request_says_what_it_uses(make_plan):
     assert request.code == fingerprint((request.module, *request.uses))
     assert set(request.parameters) == {"dataset", "seed", "config"}
     assert request.inputs == ["data/prepared/toy/sequences.parquet", "data/prepared/toy/statistics.json"]
+
+
+def test_a_request_names_the_optimizer_inside_of_another(make_plan, change):
+    before = {request.code for request in make_plan().of("train").values()}
+    change("{name: adam, learning_rate: 1e-3}", "{name: looksam, base: {name: adam}}")
+    (uses,) = {tuple(request.uses[2:]) for request in make_plan().of("train").values() if len(request.uses) > 1}
+    assert uses == ("seqrepro.training.optimizers.looksam", "seqrepro.training.optimizers.adam")
+    assert fingerprint(uses) not in before
+    names = module_names(closure(uses))
+    assert {"seqrepro.training.sharpness", "seqrepro.training.optimizers.sam", "seqrepro.models.parts"} <= names
+    assert third_party(closure(uses)) == third_party(closure(["seqrepro.training.precision"]))
 
 
 def inputs_of(plan, step):

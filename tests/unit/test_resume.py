@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
+from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
 from seqrepro.files import sha256_file
 from seqrepro.training import loop, train
 from seqrepro.training.checkpoint import CheckpointStore
@@ -87,9 +87,12 @@ def test_killed_at_a_step(undisturbed, last_step, checkpoint_seconds):
     assert not train.checkpoint_folder(request.output).exists()
 
 
-OTHERS = {  # what a checkpoint must also know: how many prefixes were used; where the negatives go on
+OTHERS = {  # what a checkpoint must also know: how many prefixes were used; where negatives and directions go on; ...
     "prefixes": ({"view": "prefixes", "last": 6}, 31),
     "negatives": ({"objective": {"name": "bce", "negatives": 3, "exclude": "history"}}, 9),
+    "sam": ({"optimizer": sharp("sam", masks="fresh")}, 9),
+    "looksam": ({"optimizer": sharp("looksam")}, 10),  # of the steps 9 to 12 only the first has a second pass
+    "random_sam": ({"optimizer": sharp("random_sam")}, 9),
 }
 
 

@@ -100,11 +100,18 @@ def _train_request(run: Run) -> tuple[Path, Request]:
     modules = [f"seqrepro.models.{model['family']}"]
     if run.is_trained:
         modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
-        modules.append(f"seqrepro.training.optimizers.{training['optimizer']['name']}")
+        modules += _optimizers(training["optimizer"])
     folder = f"{run.folder}/seed-{run.seed}"
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
     return path, _request("train", "seqrepro.training.train", folder, _data(run), wanted, *modules)
+
+
+def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
+    """The module of an optimizer, and that of the one that it is built around."""
+    if parameters is None:
+        return []
+    return [f"seqrepro.training.optimizers.{parameters['name']}", *_optimizers(parameters.get("base"))]
 
 
 def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Request]]:

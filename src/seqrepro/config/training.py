@@ -72,7 +72,59 @@ class Adam(Configuration):
     weight_decay: float = identity(0.0, ge=0)
 
 
-Optimizer = Adam  # becomes a union discriminated by `name` as optimizers are added
+Base = Adam  # becomes a union discriminated by `name` as optimizers with one pass a step are added
+
+
+class SharpnessAware(Configuration):
+    """What all optimizers have in common that use the gradient at perturbed weights."""
+
+    base: Base = Field(description="the optimizer that takes the step, at the weights before the perturbation")
+    rho: float = Field(0.05, ge=0, description="norm of the perturbation; 0 is the base optimizer at twice its price")
+    masks: Literal["same", "fresh"] = Field("same", description="dropout masks of the second pass")
+    decay: Literal["base", "loss"] = Field(
+        "base", description="whether the base optimizer's weight decay is its own, or a part of both passes' loss"
+    )
+    parts: Literal["all", "embeddings", "items", "blocks", "norms", "all_but_embeddings"] = Field(
+        "all", description="what is perturbed; the norm is taken over this"
+    )
+
+
+class SAM(SharpnessAware):
+    """Sharpness-aware minimization (Foret et al. 2021)."""
+
+    name: Literal["sam"]
+
+
+class ASAM(SharpnessAware):
+    """Adaptive sharpness-aware minimization (Kwon et al. 2021): perturbations scale with the weights."""
+
+    name: Literal["asam"]
+    rho: float = Field(0.5, ge=0, description="norm of the perturbation over the weights' size; ten times SAM's or so")
+    eta: float = Field(0.01, ge=0, description="added to the absolute value of the weights")
+
+
+class GSAM(SharpnessAware):
+    """Surrogate gap guided sharpness-aware minimization (Zhuang et al. 2022) with a constant rho."""
+
+    name: Literal["gsam"]
+    alpha: float = Field(0.4, ge=0, description="weight of the gradient's part that is orthogonal to the perturbed one")
+
+
+class LookSAM(SharpnessAware):
+    """Sharpness-aware minimization with a second pass in one step of many (Liu et al. 2022)."""
+
+    name: Literal["looksam"]
+    period: int = Field(10, ge=1, description="k: one step in so many has a second pass")
+    alpha: float = Field(0.7, ge=0, description="weight of what the last such step has left to those between")
+
+
+class RandomSAM(SharpnessAware):
+    """The control of SAM: a random direction in place of the gradient's."""
+
+    name: Literal["random_sam"]
+
+
+Optimizer = Annotated[Adam | SAM | ASAM | GSAM | LookSAM | RandomSAM, Field(discriminator="name")]
 
 
 class Budget(Configuration):

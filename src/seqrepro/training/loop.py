@@ -29,6 +29,7 @@ from seqrepro.training.views import Batch, make_view
 
 CHECKPOINT_SECONDS = 60.0
 OnEpoch = Callable[[list[Line]], None]
+Measures = dict[str, float]
 
 
 class Objective(Protocol):
@@ -38,13 +39,34 @@ class Objective(Protocol):
         """A scalar from the examples of a batch."""
 
 
+class Optimizer(Protocol):
+    """What moves the weights; torch's own optimizers are such."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self, closure: Callable[[], Measures]) -> Measures:
+        """Move the weights, by gradients that the closure sets anew for the same batch whenever it is called.
+
+        The closure says the `loss`; so does the step, as it was at its start, with whatever else it measured.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Go on from what `state_dict` gave."""
+
+
 @dataclass
 class Progress:
     """Where a training stands: numbers only, so that a checkpoint can hold it."""
 
     step: int = 0  # optimizer steps taken
+    passes: int = 0  # forward and backward through the network, in these steps
     position: int = 0  # examples of the current epoch's permutation already used
     losses: list[float] = field(default_factory=list)  # of the current epoch's batches
+    measures: dict[str, list[float]] = field(default_factory=dict)  # what else the optimizer measured on them
     seconds: float = 0.0  # spent in the current epoch
     log: list[Line] = field(default_factory=list)  # one line a finished epoch
     best_value: float = -math.inf  # as the stopping rule reads it
@@ -64,7 +86,7 @@ class Trainer:
         self.split = _on_device(split, device)
         self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
         self.objective = cast(Objective, _build("objectives", recipe["objective"], split))
-        self.optimizer = cast(torch.optim.Optimizer, _build("optimizers", recipe["optimizer"], self.model.parameters()))
+        self.optimizer = cast(Optimizer, _build("optimizers", recipe["optimizer"], self.model, self.randomness))
         self.store = store
         self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
         self.permutation = torch.arange(len(self.view))  # [E]
@@ -96,7 +118,9 @@ class Trainer:
     @property
     def work(self) -> Work:
         """What the finished epochs did, and the seconds that it took."""
-        return Work(len(self.progress.log) * self.view.n_targets(self.model.max_length), self.seconds)
+        progress = self.progress
+        targets = len(progress.log) * self.view.n_targets(self.model.max_length)
+        return Work(targets, progress.step, progress.passes, self.seconds)
 
     def _epoch(self) -> None:
         progress, started = self.progress, time.monotonic() - self.progress.seconds
@@ -118,21 +142,29 @@ class Trainer:
         with self._timed("batch"):
             batch = self.view.batch(examples)
 
-        def closure() -> float:
-            with self._timed("forward_backward"):
-                self.optimizer.zero_grad()
-                return add_gradients(
-                    lambda: self.objective.loss(self.model, batch, self.randomness), self.precision, self.device
-                )
-
         with self._timed("step"):
-            loss = self.optimizer.step(closure)
+            measured = self.optimizer.step(lambda: self._pass(batch))
         progress.step += 1
         progress.position += len(examples)
-        progress.losses.append(loss)
-        if not math.isfinite(loss):
-            epoch = len(progress.log) + 1
-            raise CheckFailed(f"training: the loss is {loss} in epoch {epoch}, step {progress.step}; expected a number")
+        self._note(measured)
+
+    def _pass(self, batch: Batch) -> Measures:
+        self.progress.passes += 1
+        with self._timed("forward_backward"):
+            self.optimizer.zero_grad()
+            loss = add_gradients(
+                lambda: self.objective.loss(self.model, batch, self.randomness), self.precision, self.device
+            )
+        return {"loss": loss}
+
+    def _note(self, measured: Measures) -> None:
+        progress = self.progress
+        for name, value in measured.items():
+            values = progress.losses if name == "loss" else progress.measures.setdefault(name, [])
+            values.append(value)
+            if not math.isfinite(value):
+                where = f"in epoch {len(progress.log) + 1}, step {progress.step}"
+                raise CheckFailed(f"training: the {name} is {value} {where}; expected a number")
 
     def _validate(self) -> Ranks:
         self.model.eval()
@@ -146,9 +178,10 @@ class Trainer:
         if self.rule.better(value, progress.best_value):
             progress.best_value, progress.best_epoch = value, epoch
             self.best_weights = self._weights()
-        train_loss = math.fsum(progress.losses) / len(progress.losses)
-        progress.log.append(epoch_line(epoch, train_loss, validation, n_items, time.monotonic() - started))
-        progress.position, progress.losses, progress.seconds = 0, [], 0.0
+        measured = {name: _mean(values) for name, values in progress.measures.items()}
+        line = epoch_line(epoch, _mean(progress.losses), validation, n_items, time.monotonic() - started)
+        progress.log.append(line | measured)
+        progress.position, progress.losses, progress.measures, progress.seconds = 0, [], {}, 0.0
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -209,6 +242,10 @@ def fit_gradient(
         ranking_seconds=time.monotonic() - started,
         work=trainer.work,
     )
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _build(kind: str, parameters: dict[str, Any], *arguments: Any) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from seqrepro.data.splits import SPLITS, Split
@@ -33,6 +33,8 @@ class Work:
     """What a training by gradients did, and the seconds that its parts took; lost work of a killed one is not in it."""
 
     targets: int  # predicted in training steps
+    steps: int
+    passes: int  # forward and backward through the network; some optimizers need several a step
     seconds: dict[str, float]  # by PARTS
 
     def as_json(self) -> dict[str, Any]:
@@ -43,6 +45,8 @@ class Work:
         seconds["optimizer"] = step - seconds["forward_backward"]
         return {
             "targets": self.targets,
+            "steps": self.steps,
+            "passes": self.passes,
             "targets_per_second": round(self.targets / training, 1) if training else None,
             "seconds_by_part": {part: round(value, 6) for part, value in seconds.items()},
         }
@@ -55,7 +59,7 @@ class Outcome:
     weights: dict[str, Tensor]  # what `model.safetensors` holds
     n_parameters: int  # number of trained values
     ranks: dict[str, pa.Table]  # rank table of each split
-    log: list[Line]  # one line an epoch: epoch, train_loss, validation metrics, seconds
+    log: list[Line]  # one line an epoch: epoch, train_loss, validation metrics, seconds, what the optimizer measured
     best_epoch: int
     stopped: str  # patience, budget or closed_form
     ranking_seconds: float
@@ -85,7 +89,7 @@ def write_run(folder: Path, outcome: Outcome, n_items: int, machine: dict[str, A
     """Write the run folder and return the files; `machine` says what was computed with: device, threads, memory."""
     paths = [folder / name for name in ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")]
     with atomic(paths[0]) as partial:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in outcome.weights.items()}, partial)
+        partial.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in outcome.weights.items()}))
     write_parquet(paths[1], _history(outcome))
     write_parquet(paths[2], pa.concat_tables(outcome.ranks[name] for name in SPLITS))
     write_json(paths[3], _metrics(outcome, n_items))
@@ -96,10 +100,12 @@ def write_run(folder: Path, outcome: Outcome, n_items: int, machine: dict[str, A
 
 def _history(outcome: Outcome) -> pa.Table:
     rows = [line | {"is_best": line["epoch"] == outcome.best_epoch} for line in outcome.log]
-    return pa.Table.from_pylist(rows, schema=HISTORY_SCHEMA)
+    measured = [name for name in outcome.log[0] if name not in (*HISTORY_SCHEMA.names, "seconds")]
+    return pa.Table.from_pylist(rows, pa.schema([*HISTORY_SCHEMA, *((name, pa.float64()) for name in measured)]))
 
 
 def _metrics(outcome: Outcome, n_items: int) -> dict[str, Any]:
+    work = outcome.work
     in_history = {name: sum(table["target_in_history"].to_pylist()) for name, table in outcome.ranks.items()}
     return {
         "n_users": len(outcome.ranks["test"]),
@@ -109,6 +115,7 @@ def _metrics(outcome: Outcome, n_items: int) -> dict[str, Any]:
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.log[-1]["epoch"],
         "stopped": outcome.stopped,
+        **({"passes": work.passes} if work and work.passes > work.steps else {}),
         "metrics": {name: summarise(table, n_items) for name, table in outcome.ranks.items()},
     }
 

@@ -9,7 +9,9 @@ import hashlib
 import torch
 from torch import Tensor
 
-GENERATORS = ("init", "shuffle", "negatives", "masking")
+GENERATORS = ("init", "shuffle", "negatives", "masking", "perturbation")
+OF_THE_BATCH = ("negatives", "masking")  # what else a loss is computed from than weights and rows
+DROPOUT = ("dropout", "dropout_cuda")
 
 
 def seed_for(seed: int, purpose: str) -> int:
@@ -24,10 +26,12 @@ def generator_for(seed: int, purpose: str) -> torch.Generator:
 
 
 class Randomness:
-    """The generators of one run: init, shuffle, negatives, masking on the CPU, and torch's global one for dropout."""
+    """The generators of one run: those of GENERATORS on the CPU, and torch's global one for dropout."""
 
     def __init__(self, seed: int) -> None:
-        self.init, self.shuffle, self.negatives, self.masking = (generator_for(seed, name) for name in GENERATORS)
+        self.init, self.shuffle, self.negatives, self.masking, self.perturbation = (
+            generator_for(seed, name) for name in GENERATORS
+        )
         torch.manual_seed(seed_for(seed, "dropout"))
 
     def state(self) -> dict[str, Tensor]:
@@ -39,9 +43,10 @@ class Randomness:
         return states
 
     def load(self, states: dict[str, Tensor]) -> None:
-        """Put all generators where `state` found them."""
-        for name in GENERATORS:
+        """Put the generators whose states are given where `state` found them."""
+        for name in states.keys() & set(GENERATORS):
             getattr(self, name).set_state(states[name])
-        torch.set_rng_state(states["dropout"])
+        if "dropout" in states:
+            torch.set_rng_state(states["dropout"])
         if "dropout_cuda" in states:
             torch.cuda.set_rng_state(states["dropout_cuda"])
