@@ -80,11 +80,13 @@ experiments:
     protocol: leave-one-out
     models: [popularity, ease, sasrec]
     probes: [robustness]
+    shows: [accuracy]
   attention:
     purpose: another question
     papers: [hydrarec]
     protocol: leave-one-out
     models: [sasrec, ease]
+    shows: [accuracy]
 
 suites:
   small:

@@ -75,7 +75,7 @@ class Workflow:
         return self.request("compare", f"{self.suite}.json").inputs
 
     def judged(self) -> list[str]:
-        """What the verdicts are made from: accuracy files of all runs, refitted laws, and claims."""
+        """What the verdicts are made from: files of all runs and probes, refitted laws, published numbers, claims."""
         return self.request("judge", f"{self.suite}.json").inputs
 
     def probe_files(self) -> list[str]:

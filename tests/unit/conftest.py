@@ -137,6 +137,7 @@ def run_entry(dataset, model, title, seeds, digits, **more):
     entry |= {"data_class": DATASETS[dataset]["class"] if dataset in DATASETS else "primary"}
     entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["exposure", "robustness"]}
     entry |= {"precision": "fp64/fp32" if model in CLOSED_FORMS else "fp32"}
+    entry |= {"names": [[model, "leave-one-out"]]}
     return entry | {"protocol_name": "leave-one-out", "protocol": PROTOCOL, "rankings": RANKINGS} | more
 
 
@@ -212,6 +213,18 @@ def asked_to_compare(facts):
     return Request("compare", "seqrepro.ledger.compare", "results/standard/tables", inputs, wanted, [], "0" * 64)
 
 
+def asked_to_judge(facts, **more):
+    """A request to judge by all claims and published numbers below registry/, with all files of runs as inputs."""
+    folders = [f"{run['folder']}/seed-{seed}" for run in facts["runs"] for seed in run["seeds"]]
+    probes = {"robustness": "robustness.parquet", "exposure": "exposure.json"} | more
+    files = ["ranks.parquet", "metrics.json", *(f"probes/{name}/{file}" for name, file in probes.items())]
+    registry = sorted(path.as_posix() for path in Path("registry/papers").glob("*/*.*"))
+    inputs = [*(f"{folder}/{name}" for folder in folders for name in files), "results/standard/laws/r2.csv", *registry]
+    wanted = {"suite": "standard", "runs": facts["runs"], "probes": probes, "datasets": facts["datasets"]}
+    wanted |= {"rankings": {"leave-one-out": RANKINGS}}
+    return Request("judge", "seqrepro.ledger.judge", "results/standard/verdicts", inputs, wanted, [], "0" * 64)
+
+
 def asked_to_report(facts):
     wanted = {
         **{"suite": "standard", "title": "Standard reproduction", "description": "Real & generated data."},
@@ -252,6 +265,12 @@ def suite(built_suite, compared_suite, tmp_path, monkeypatch):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return copy.deepcopy(facts)
+
+
+@pytest.fixture
+def judge_request(suite):
+    """What is asked of `judge`, by the registry and the facts as they stand when it is called."""
+    return lambda **probes: asked_to_judge(suite, **probes)
 
 
 @pytest.fixture

@@ -12,28 +12,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrepro.ledger import bootstrap, judge
+from seqrepro.ledger import judge
 from seqrepro.ledger.claims import Claims
 from seqrepro.ledger.evidence import Evidence
+from seqrepro.ledger.grounds import PUBLISHED, Grounds
+from seqrepro.ledger.published import Published, read_protocol
 from seqrepro.ledger.statistics import Sample
 
 USERS, MEAN = 300, 0.1
 FEW, MANY = 120, 1500  # repetitions
 SEEDS = (3, 5, 10)
-PLACE = {"dataset": "beauty", "data_class": "primary", "protocol_name": "leave-one-out", "folder": "none"}
-PRINTED = {"dataset": "beauty", "metric": "ndcg@10", "source": "Table 2"}
+PLACE = {"dataset": "beauty", "data_class": "primary", "folder": "none"}
 COMPARED = {"datasets": ["beauty"], "metric": "ndcg@10", "against": ["base"]}
 FAMILY = ("same-1", "same-2", "same-3", "same-4")
-TRUTH = {"base": 1.0, **dict.fromkeys(FAMILY, 1.0), "less": 0.95, "more": 1.05}  # means over that of the baseline
+GAIN = 0.2  # as printed; the margin of a size is half of it
+TRUTH = {  # means over that of the baseline
+    **{"base": 1.0, **dict.fromkeys(FAMILY, 1.0), "less": 0.95, "more": 1.05},
+    **{"gains half": 1 + GAIN / 2, "gains half more": 1 + 3 * GAIN / 2},
+}
+OF_PRINTED = {"datasets": ["beauty"], "metrics": ["ndcg@10"]}
+SIZE = {"kind": "size", "against": "base", "printed": {"model": "New", "against": "Old"}, **OF_PRINTED}
+LEVEL = {"kind": "level", "printed": {"model": "Old"}, **OF_PRINTED}
 PARTS = {  # each is at the border of what it states
     **{name: {"kind": "superiority", "model": name, **COMPARED} for name in FAMILY},
     "not worse": {"kind": "non_inferiority", "model": "less", **COMPARED},
     "equal, from below": {"kind": "equivalence", "model": "less", **COMPARED},
     "equal, from above": {"kind": "equivalence", "model": "more", **COMPARED},
-    "size, from below": {"kind": "size", "model": "less", "against": "base", "gains": [PRINTED | {"value": 0.0}]},
-    "size, from above": {"kind": "size", "model": "more", "against": "base", "gains": [PRINTED | {"value": 0.0}]},
-    "level, from below": {"kind": "level", "model": "less", "values": [PRINTED | {"value": MEAN}]},
-    "level, from above": {"kind": "level", "model": "more", "values": [PRINTED | {"value": MEAN}]},
+    "size, from below": {"model": "gains half", **SIZE},
+    "size, from above": {"model": "gains half more", **SIZE},
+    "level, from below": {"model": "less", **LEVEL},
+    "level, from above": {"model": "more", **LEVEL},
 }
 NOMINAL = {"superiority": 0.025, "non_inferiority": 0.05, "equivalence": 0.05, "size": 0.025, "level": 0.025}
 
@@ -68,12 +76,39 @@ def evidence(generator, seeds):
         noise_US = generator.normal(0, 0.02, (USERS, seeds)) + generator.normal(0, 0.001, seeds)
         own_U1 = generator.normal(0, 0.015, (USERS, 1))
         yield Simulated(
-            PLACE | {"model": model, "seeds": list(range(seeds))},
+            PLACE | {"names": [[model, "leave-one-out"]], "seeds": list(range(seeds))},
             list(range(seeds)),
             [{"stopped": "patience"}] * seeds,
             [],
             Sample(ratio * MEAN + shared_U1 + own_U1 + noise_US),
         )
+
+
+def printed():
+    protocol = "leave-one-out, full ranking, history masked"
+    common = {
+        "dataset": "beauty",
+        "variant": "ours",
+        "protocol": protocol,
+        "source_class": "primary",
+        "paper": "samrec",
+    }
+    common |= {"table": "Table 2", "reported_by": "authors", "source": "the paper"}
+    rows = [common | {"model": "Old"}, common | {"model": "New"}]
+    values = (MEAN, MEAN * (1 + GAIN))
+    return [Published(row, "ndcg@10", value, read_protocol(protocol)) for row, value in zip(rows, values, strict=True)]
+
+
+def grounds(generator, seeds):
+    described = {"family": "beauty", "variant": "ours", "published_variants": ["ours"], "comparable": True}
+    return Grounds(
+        suite="standard",
+        results=Path("none"),
+        evidence=list(evidence(generator, seeds)),
+        datasets={"beauty": described | {"caveat": None}},
+        rankings={"leave-one-out": {"masked": "leave-one-out, full ranking, history masked"}},
+        published={PUBLISHED.format(paper="samrec"): printed()},
+    )
 
 
 @dataclass(frozen=True)
@@ -98,11 +133,10 @@ def verdicts(request):
     seeds, repetitions = request.param
     generator, wanted, times = np.random.default_rng(seeds), claims(), Counter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bootstrap, "REPLICATES", 2)  # of ratios, which are shown and decide nothing
         for slow in ("detectable", "seeds_needed"):  # and decide nothing
             patch.setattr(judge, slow, lambda *_: 0)
         for _ in range(repetitions):
-            judged = judge.judge(wanted, list(evidence(generator, seeds)), Path("none"))
+            judged = judge.judge(wanted, grounds(generator, seeds))
             found = dict(zip(PARTS, (claim["verdict"] for claim in judged), strict=True))
             times.update(found.items())
             times["family"] += any(found[name] == "reproduced" for name in FAMILY)

@@ -305,6 +305,9 @@ HARNESS = {
     "seqrepro.data.registry",
     "seqrepro.data.source_kinds",
     "seqrepro.workflow",
+    "seqrepro.config.claim_plan",
+    "seqrepro.ledger.claims",
+    "seqrepro.ledger.published",
 }
 PROGRAM = """
 import json, sys

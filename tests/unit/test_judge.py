@@ -14,7 +14,6 @@ from seqrepro.files import write_parquet
 from seqrepro.ledger import judge
 from seqrepro.ledger.claims import all_claims, read_claims
 from seqrepro.ledger.explain import explain
-from seqrepro.request import Request
 
 WANTED = {
     "samrec": [*(f"C{i}" for i in range(1, 6)), *(f"X{i}" for i in range(1, 6))],
@@ -50,20 +49,22 @@ CLAIMS = {
 }
 
 
-def request_of(facts, claims=CLAIMS):
-    path = Path("registry/papers/samrec/claims.yaml")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(claims))
-    wanted = {"suite": "standard", "datasets": facts["datasets"], "runs": facts["runs"]}
-    inputs = [path.as_posix()]
-    return Request("judge", "seqrepro.ledger.judge", "results/standard/verdicts", inputs, wanted, [], "0" * 64)
+@pytest.fixture
+def judge_claims(judge_request):
+    """Judge claims of SAMRec by the suite, and return the verdicts by claim."""
+
+    def carry_out(claims=CLAIMS):
+        Path("registry/papers/samrec/claims.yaml").write_text(yaml.safe_dump(claims))
+        judge.run(judge_request())
+        found = json.loads(Path("results/standard/verdicts/verdicts.json").read_text())["claims"]
+        return {claim["id"]: claim for claim in found}
+
+    return carry_out
 
 
 @pytest.fixture
-def judged(suite):
-    judge.run(request_of(suite))
-    found = json.loads(Path("results/standard/verdicts/verdicts.json").read_text())["claims"]
-    return {claim["id"]: claim for claim in found}
+def judged(judge_claims):
+    return judge_claims()
 
 
 def test_each_claim_has_its_verdict(judged):
@@ -76,7 +77,7 @@ def test_each_claim_has_its_verdict(judged):
         "X1": "not comparable",
     }
     missing = {name: judged[name]["parts"][0]["findings"][0]["missing"] for name in ("C3", "C4")}
-    assert missing == {"C3": "tim4rec has 1 of 2 seeds", "C4": "no run of samrec is planned"}
+    assert missing == {"C3": "tim4rec has 1 of 2 seeds", "C4": "no run of samrec is planned in suite standard"}
 
 
 def test_a_row_a_bound(judged):
@@ -87,24 +88,40 @@ def test_a_row_a_bound(judged):
     assert first["provenance"] == judged["C1"]["provenance"]
 
 
-def test_generated_data_judge_no_claim(suite):
+def test_generated_data_judge_no_claim(judge_claims):
     claims = json.loads(json.dumps(CLAIMS))
     claims["claims"][0]["parts"][0]["datasets"] = ["generated"]
-    judge.run(request_of(suite, claims))
-    found = json.loads(Path("results/standard/verdicts/verdicts.json").read_text())["claims"][0]
-    assert found["verdict"] == "not tested"
+    assert judge_claims(claims)["C1"]["verdict"] == "not tested"
 
 
-def test_one_changed_rank_changes_what_a_verdict_rests_on(suite, judged):
+def test_a_run_counts_under_each_of_its_names(suite, judge_claims):
+    """A selected configuration that is the default one is one run with two names."""
+    (run,) = (run for run in suite["runs"] if run["model"] == "sasrec" and run["dataset"] == "beauty")
+    run["names"].append(["samrec", "leave-one-out"])
+    judged = judge_claims()
+    assert judged["C4"]["parts"][0]["findings"][0]["state"] in ("open", "fails")
+    run["names"][-1][1] = "leave-one-out-recbole"
+    assert "missing" in judge_claims()["C4"]["parts"][0]["findings"][0]
+
+
+def test_what_is_planned_and_has_not_run_is_told_from_what_is_not_planned(judge_claims):
+    claims = json.loads(json.dumps(CLAIMS))
+    claims["claims"][3]["parts"][0] |= {"model": "hydrarec"}
+    claims["claims"][2]["parts"][0] |= {"seeds": 3}
+    judged = judge_claims(claims)
+    assert judged["C4"]["parts"][0]["findings"][0]["missing"] == "hydrarec is planned and has not run"
+    assert judged["C3"]["parts"][0]["findings"][0]["missing"] == "tim4rec has 1 of 3 seeds, and 2 are planned"
+
+
+def test_one_changed_rank_changes_what_a_verdict_rests_on(judged, judge_claims):
     path = Path("results/runs/beauty/sasrec-0000cccc/seed-1/ranks.parquet")
     table = pq.read_table(path)
     ranks = table["rank_masked_worst"].to_pylist()
     index = table.schema.get_field_index("rank_masked_worst")
     field = table.schema.field(index)
     write_parquet(path, table.set_column(index, field, pa.array([ranks[0] + 1, *ranks[1:]], field.type)))
-    judge.run(request_of(suite))
-    after = json.loads(Path("results/standard/verdicts/verdicts.json").read_text())["claims"]
-    changed = {claim["id"] for claim in after if claim["provenance"] != judged[claim["id"]]["provenance"]}
+    after = judge_claims()
+    changed = {name for name, claim in after.items() if claim["provenance"] != judged[name]["provenance"]}
     assert changed == {"C1", "C3", "C4"}
 
 

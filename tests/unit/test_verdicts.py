@@ -1,14 +1,24 @@
 """From gains of users and seeds to verdicts: bounds, combinations, error rates."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqrepro.errors import InputError
-from seqrepro.ledger.bounds import BOUNDS, detectable, seeds_needed
-from seqrepro.ledger.claims import Equivalence, Level, NonInferiority, Ordering, Size, Superiority, Tabulated
+from seqrepro.ledger.bounds import BOUNDS, Bound, detectable, gain_by_fieller, of_level, of_size, seeds_needed
+from seqrepro.ledger.claims import (
+    Claim,
+    Equivalence,
+    Level,
+    NonInferiority,
+    Ordering,
+    Size,
+    Superiority,
+    Tabulated,
+    Untestable,
+)
+from seqrepro.ledger.grounds import Grounds
 from seqrepro.ledger.statistics import Sample, difference
 from seqrepro.ledger.verdicts import Finding, adjusted, findings, verdict, whole
 
@@ -61,19 +71,68 @@ def test_a_wide_interval_shows_no_equivalence():
     assert "open" in states(part, a=sample(0.1, spread=0.02), b=sample(0.1, spread=0.02, seed=1))
 
 
-def test_size_is_held_against_the_printed_ratio():
-    gain = {"dataset": "beauty", "metric": "ndcg@10", "value": 0.2, "source": "Table 2"}
-    part = Size.model_validate({"id": "size", "kind": "size", "model": "a", "against": "b", "gains": [gain]})
-    assert states(part, a=sample(0.120), b=sample(0.10, seed=1)) == ["holds", "holds"]
-    assert states(part, a=sample(0.105), b=sample(0.10, seed=1)) == ["fails", "holds"]
+PRINTED = {"id": "part", "model": "a", "metrics": ["ndcg@10"], "datasets": ["beauty"]}
+SIZE = Size.model_validate(PRINTED | {"kind": "size", "against": "b", "printed": {"model": "A", "against": "B"}})
+LEVEL = Level.model_validate(PRINTED | {"kind": "level", "printed": {"model": "A"}})
+
+
+def of_gain(printed, **samples):
+    return [bound.state for bound in of_size(SIZE, "ndcg@10", printed, lambda model, _: samples[model])]
+
+
+@pytest.mark.parametrize("printed", [0.01, 0.03, 0.2, 1.0])
+def test_no_gain_reproduces_no_gain_however_small_the_printed_one_is(printed):
+    """Fewer differences between users, so that 0.5 % can be seen: nothing is open."""
+    base = sample(0.1, users=4000, seeds=5).gains_US
+    other = Sample(base - 0.9 * (base - base.mean()))
+
+    def times(factor):
+        return Sample(factor * other.gains_US)
+
+    assert of_gain(printed, a=times(1.0), b=other)[0] == "fails"
+    assert of_gain(printed, a=times(1 + printed), b=other) == ["holds", "holds"]
+    assert of_gain(printed, a=times(1 + 1.6 * printed), b=other)[1] == "fails"
+
+
+def test_a_printed_loss_has_a_margin_on_both_sides():
+    assert of_gain(-0.2, a=sample(0.08), b=sample(0.10, seed=1)) == ["holds", "holds"]
+    assert of_gain(-0.2, a=sample(0.10), b=sample(0.10, seed=1)) == ["holds", "fails"]
+
+
+def test_our_gain_has_the_interval_of_its_test():
+    """Fieller's interval ends where the bounds of a size change their state."""
+    ours, theirs = sample(0.12, spread=0.002), sample(0.10, seed=1, spread=0.002)
+    value, low, high = gain_by_fieller(ours, theirs)
+    assert value == pytest.approx(0.2, abs=0.05)
+    assert low < value < high
+    for end, inside in ((low, 1e-6), (high, -1e-6)):
+        within, beyond = (difference(ours, Sample((1 + end + shift) * theirs.gains_US)) for shift in (inside, -inside))
+        assert within.low < 0 < within.high
+        assert not beyond.low < 0 < beyond.high
+
+
+def test_a_gain_over_almost_nothing_has_no_upper_end():
+    assert gain_by_fieller(sample(0.12), sample(0.0001, spread=0.01, seed=1))[2] is None
 
 
 def test_level_is_held_against_the_printed_value():
-    value = {"dataset": "beauty", "metric": "ndcg@10", "value": 0.1, "source": "Table 2"}
-    part = Level.model_validate({"id": "level", "kind": "level", "model": "a", "values": [value]})
-    assert states(part, a=sample(0.100)) == ["holds", "holds"]
-    assert states(part, a=sample(0.120)) == ["holds", "fails"]
-    assert "open" in states(part, a=sample(0.095, spread=0.03))
+    def found(ours):
+        return [bound.state for bound in of_level(LEVEL, "ndcg@10", 0.1, lambda model, metric: ours)]
+
+    assert found(sample(0.100)) == ["holds", "holds"]
+    assert found(sample(0.120)) == ["holds", "fails"]
+    assert "open" in found(sample(0.095, spread=0.03))
+
+
+def test_printed_numbers_that_disagree_decide_only_together():
+    holds, fails = (Bound("x", difference(sample(a), sample(b, seed=1))) for a, b in ((0.2, 0.1), (0.1, 0.2)))
+
+    def state(*bounds):
+        return Finding("x", True, [replace(bound, number=place) for place, bound in enumerate(bounds)]).state
+
+    assert [state(holds), state(holds, holds), state(fails, fails)] == ["holds", "holds", "fails"]
+    assert state(holds, fails) == "open"
+    assert Finding("x", True, [holds, fails]).state == "fails"  # two bounds of one number
 
 
 def test_an_ordering_needs_each_neighbour():
@@ -88,10 +147,8 @@ def of(*found, needed="all"):
         state: list(BOUNDS["superiority"](SUPERIOR, "", lambda model, _, s=state: GAINS[s][model]))
         for state in ("holds", "fails", "open")
     }
-    made = [
-        Finding("x", True, [], missing="not run") if state == "missing" else Finding("x", True, bounds[state])
-        for state in found
-    ]
+    without = {"missing": {"missing": "not run"}, "barred": {"barred": "other split"}}
+    made = [Finding("x", True, bounds.get(state, []), **without.get(state, {})) for state in found]
     return verdict(part, adjusted([made])[0], "supported")
 
 
@@ -113,15 +170,35 @@ def test_verdicts_over_datasets():
     assert of("holds", "fails", "open", needed="most") == "inconclusive"
 
 
+def test_what_does_not_compare_counts_only_if_nothing_else_does():
+    assert of("holds", "barred") == "supported"
+    assert of("fails", "barred") == "not reproduced"
+    assert of("missing", "barred") == "not tested"
+    assert of("barred", "barred") == "not comparable"
+    assert of("holds", "fails", "barred", "barred", needed="most") == "not reproduced"
+    assert verdict(Untestable(id="x", kind="untestable", reason="private"), [], "supported") == "not comparable"
+
+
 def test_extensions_are_no_part_of_the_verdict():
     both = [Finding("x", True, []), Finding("y", False, [], missing="not run")]
     assert verdict(SUPERIOR, both, "supported") == "supported"
 
 
 def test_a_claim_is_as_good_as_its_worst_part():
-    assert whole(["reproduced", "not reproduced", "not tested"]) == "not reproduced"
-    assert whole(["supported", "inconclusive"]) == "inconclusive"
-    assert whole(["reproduced", "reproduced"]) == "reproduced"
+    three = [SUPERIOR] * 3
+    assert whole(three, ["reproduced", "not reproduced", "not tested"]) == "not reproduced"
+    assert whole(three[:2], ["supported", "inconclusive"]) == "inconclusive"
+    assert whole(three[:2], ["reproduced", "reproduced"]) == "reproduced"
+    reported = SUPERIOR.model_copy(update={"deciding": False})
+    assert whole([SUPERIOR, reported], ["supported", "not reproduced"]) == "supported"
+
+
+def test_a_size_that_nothing_printed_decides_leaves_the_claim_to_its_direction():
+    untestable = Untestable(id="x", kind="untestable", reason="private")
+    assert whole([SUPERIOR, SIZE], ["supported", "not comparable"]) == "supported"
+    assert whole([SUPERIOR, SIZE], ["supported", "not reproduced"]) == "not reproduced"
+    assert whole([SIZE, LEVEL], ["not comparable", "not comparable"]) == "not comparable"
+    assert whole([SUPERIOR, untestable], ["supported", "not comparable"]) == "not comparable"
 
 
 def test_seeds_that_would_decide():
@@ -162,21 +239,75 @@ def test_false_positives_are_rare(seeds):
     assert equivalent / n < 0.05 + 3 * np.sqrt(0.05 * 0.95 / n)
 
 
-def test_a_table_of_ours(tmp_path):
+ANY = {"id": "T1", "statement": "", "origin": "paper", "source": "", "basis": "known", "family": "x"}
+TABLE = "dataset,max_length,r2,linear\nml-1m,100,0.9,0.5\nbooks,50,0.6,0.7\nbooks,25,,0.7\n"
+
+
+@pytest.fixture
+def of_table(tmp_path):
+    """What a part says of a small table of ours."""
     (tmp_path / "laws").mkdir()
-    Path(tmp_path / "laws/r2.csv").write_text("dataset,max_length,r2,linear\nml-1m,100,0.9,0.5\nbooks,50,0.6,0.7\n")
-    told = {"id": "fit", "kind": "tabulated", "table": "laws/r2.csv", "column": "r2"}
+    (tmp_path / "laws/r2.csv").write_text(TABLE)
+    (tmp_path / "laws/empty.csv").write_text("dataset,r2\n")
+    planned = frozenset((tmp_path / "laws" / name).as_posix() for name in ("r2.csv", "empty.csv", "later.csv"))
+    grounds = Grounds("quick", tmp_path, inputs=planned)
 
-    def state(**more):
-        part = Tabulated.model_validate(told | more)
-        return findings(part, lambda *_: None, "masked", tmp_path)[0]
+    def found(**more):
+        told = {"id": "fit", "kind": "tabulated", "table": "laws/r2.csv", "column": "r2"} | more
+        part = Tabulated.model_validate(told)
+        return findings(part, Claim(**ANY, parts=[part]), "samrec", grounds)[0]
 
-    assert state(above=0.5).state == "holds"
-    assert state(above=0.7).rows == (1, 2)
-    assert state(above=0.7, share=0.5).state == "holds"
-    assert state(above="linear").state == "fails"
-    assert state(above=0.85, where={"dataset": "ml-1m", "max_length": "100"}).state == "holds"
-    assert state(above=0.85, where={"dataset": "yelp"}).state == "fails"
-    assert state(above=0, table="laws/none.csv").missing == "laws/none.csv has not been made"
+    return found
+
+
+def test_the_rows_of_a_table(of_table):
+    """A row without the number does not satisfy a bound."""
+    assert of_table(above=0.5).rows == (2, 3)
+    assert of_table(above=0.7).rows == (1, 3)
+    assert of_table(above=0.7, share=0.3).state == "holds"
+    assert of_table(above="linear").state == "fails"
+    assert of_table(below="linear").rows == (1, 3)
+    assert of_table(above=0.85, where={"dataset": "ml-1m", "max_length": "100"}).state == "holds"
+
+
+def test_a_range_has_two_ends(of_table):
+    first = {"where": {"max_length": ["100", "50"]}}
+    assert of_table(between=[0.5, 0.95], **first).state == "holds"
+    assert of_table(between=[0.65, 0.95], **first).rows == (1, 2)
+    assert of_table(between=[0.5, 0.85], **first).rows == (1, 2)
+    assert of_table(between=[None, 0.95], **first).state == "holds"
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ({"where": {"dataset": "yelp"}}, "it has no row where dataset is yelp"),
+        ({"where": {"dataset": ["books", "yelp"]}}, "it has no row where dataset is yelp"),
+        ({"where": {"dataset": "ml-1m", "max_length": "50"}}, "it has no row where max_length is 50"),
+        ({"table": "laws/empty.csv"}, "it has no row"),
+        ({"table": "laws/later.csv"}, "it is planned and has not been made"),
+        ({"table": "laws/none.csv"}, "it is not planned in suite quick"),
+    ],
+)
+def test_no_row_never_holds(of_table, told, missing):
+    found = of_table(above=0, share=0.001, **told)
+    assert (found.state, found.missing) == ("missing", missing)
+
+
+def test_a_table_without_the_column_is_refused(of_table):
     with pytest.raises(InputError, match=r"r2.csv: no column 'mae', expected one of dataset, max_length"):
-        state(above=0, column="mae")
+        of_table(above=0, column="mae")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({}, "expected one of below, above and between"),
+        ({"below": 1.0, "between": [0, 1]}, "expected one of below, above and between"),
+        ({"between": [1, 0]}, "expected two numbers that ascend"),
+        ({"between": [None, None]}, "expected at least one end"),
+    ],
+)
+def test_bounds_of_a_table_that_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        Tabulated.model_validate({"id": "x", "kind": "tabulated", "table": "t.csv", "column": "r2"} | bounds)

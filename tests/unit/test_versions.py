@@ -64,6 +64,12 @@ def again(lines):
     return [(line.split()[3], line.partition("(")[2].rstrip(")")) for line in lines]
 
 
+def followers(lines):
+    """The steps that were not restored because of what they are made from."""
+    assert all(reason.startswith("made from another ") for _, reason in again(lines))
+    return [step for step, _ in again(lines)]
+
+
 def test_everything_comes_back(restore, packed):
     before = tree()
     clear()
@@ -102,8 +108,9 @@ def test_a_changed_parameter_of_a_probe(restore, change):
     clear()
     change("{kind: drop_last, count: 1}", "{kind: drop_last, count: 2}")
     lines, counts = restore()
-    assert again(lines) == [("probe", "other parameters")] * 2
-    assert counts == "8 jobs restored, 2 jobs will run again"
+    assert again(lines)[:2] == [("probe", "other parameters")] * 2
+    assert followers(lines[2:]) == ["judge", "report"]
+    assert counts == "6 jobs restored, 4 jobs will run again"
     assert not list(Path("results/runs").rglob("robustness.parquet"))
     assert not any(Path(name).exists() for name in EXTRAS)
 
@@ -192,7 +199,8 @@ def test_stale_results_in_place_are_removed(restore, packed, finish, change):
     probes = list(Path("results/runs").rglob("robustness.parquet"))
     assert len(probes) == 2
     lines, _ = restore()
-    assert again(lines) == [("probe", "other parameters")] * 2
+    assert again(lines)[:2] == [("probe", "other parameters")] * 2
+    assert followers(lines[2:]) == ["judge"]
     assert not any(path.exists() or path.with_name("provenance.json").exists() for path in probes)
 
 
@@ -210,7 +218,8 @@ def test_stale_results_without_a_packed_one_are_removed(restore, packed, finish,
     shutil.rmtree(VERSION / request.folder)
     edit_sidecar(path_of(request), code="0" * 64)
     lines, _ = restore()
-    assert again(lines) == [("probe", "not in this version")]
+    assert again(lines)[0] == ("probe", "not in this version")
+    assert followers(lines[1:]) == ["judge"]
     assert not (request.output / "robustness.parquet").exists()
 
 

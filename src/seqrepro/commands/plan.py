@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from seqrepro.commands.arguments import add_suite, load_plan, parser
+from seqrepro.config.claim_plan import Covered, LeftOut, coverage, needed_runs
 from seqrepro.config.load import PARAMETERS, parse_parameters
-from seqrepro.config.plan import Run, plan_suite
+from seqrepro.config.plan import Run
 from seqrepro.config.requests import SuitePlan, state_of, write_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
+from seqrepro.ledger.claims import all_claims
 
 COLUMNS = ("paper", "dataset", "model", "objective", "seed", "needed for", "state")
 CHECKPOINTS = Path("results/checkpoints")
@@ -27,21 +29,31 @@ def main(words: list[str]) -> int:
         metavar="OTHER",
         help="compare with params.yaml of a git revision (default HEAD) or with another file",
     )
+    arguments.add_argument(
+        "--claims", action="store_true", help="what each claim has in this suite, and what is missing"
+    )
     arguments.add_argument("--csv", action="store_true", help="comma-separated, for other programs")
     given = arguments.parse_args(words)
-    _, plan = load_plan(given.suite)
+    parameters, plan = load_plan(given.suite)
     if given.diff:
         before = parse_parameters(_other_version(given.diff), given.diff)
         if plan.suite not in before.suites:
             raise InputError(f"{given.diff}: has no suite '{plan.suite}'")
-        rows = diff_rows(plan_suite(before, plan.suite, load_registry()), plan.runs)
+        rows = diff_rows(needed_runs(before, plan.suite, load_registry())[0], plan.runs)
         _print(("what", "dataset", "model", "seed", "change"), rows, given.csv)
         print(_diff_summary(rows), file=sys.stderr)
+        return 0
+    (judged,) = plan.of("judge").values()
+    covered = coverage(all_claims(), parameters, judged)
+    if given.claims:
+        claims: list[tuple[str, ...]] = [(one.claim, one.state, "; ".join(one.missing)) for one in covered]
+        _print(("claim", "runs", "missing"), claims, given.csv)
+        print(_claims_summary(covered), file=sys.stderr)
         return 0
     write_requests(plan)
     rows = run_rows(plan)
     _print(COLUMNS, rows, given.csv)
-    print(_summary(plan, rows), file=sys.stderr)
+    print("\n".join([_summary(plan, rows), *map(_left_out, plan.left_out), _claims_summary(covered)]), file=sys.stderr)
     return 0
 
 
@@ -115,6 +127,19 @@ def _summary(plan: SuitePlan, rows: list[tuple[str, ...]]) -> str:
     states = [row[-1] for row in rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     return f"suite '{plan.suite}': {len(rows)} runs ({counts}), {len(plan.requests)} jobs before tracking and audit"
+
+
+def _left_out(one: LeftOut) -> str:
+    models = ", ".join(one.models)
+    return f"left out: {one.experiment} on {one.dataset} ({models}): no claim, published number or chapter needs it"
+
+
+def _claims_summary(covered: list[Covered]) -> str:
+    states = [one.state for one in covered]
+    counts = [states.count(state) for state in ("planned", "in part", "not planned", "nothing to run")]
+    text = "claims: {} have all their runs in this suite, {} some, {} none".format(*counts)
+    text += f", {counts[3]} need none" if counts[3] else ""
+    return f"{text} (`seqrepro plan --claims` names them)"
 
 
 def _diff_summary(rows: list[tuple[str, ...]]) -> str:

@@ -5,4 +5,5 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 Paper = Literal["samrec", "hydrarec", "tim4rec", "performance_law"]
+Chapter = Literal["accuracy", "learning", "robustness", "exposure"]  # of the report: tables and figures
 Metric = Annotated[str, Field(pattern=r"^(hit_rate|ndcg|mrr)@[1-9][0-9]*$")]

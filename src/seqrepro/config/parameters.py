@@ -9,10 +9,10 @@ from seqrepro.config.architectures.itemknn import ItemKNNParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
-from seqrepro.config.names import Paper
+from seqrepro.config.names import Chapter, Paper
 from seqrepro.config.probes import Probe
 from seqrepro.config.protocols import Protocol
 from seqrepro.config.training import Recipe
@@ -41,6 +41,7 @@ class Experiment(Configuration):
     protocol: str = Field(description="a name under `protocols`")
     models: list[str] = Field(min_length=1, description="names under `models`")
     probes: list[str] = Field([], description="names under `probes`; each says on which models it is measured")
+    shows: list[Chapter] = identity([], description="chapters of the report that need all its runs, claims or not")
 
 
 class Scale(Configuration):

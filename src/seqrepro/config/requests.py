@@ -5,26 +5,28 @@ the job; so does a request that the results' own sidecar does not know.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seqrepro.config import dataset_plan
+from seqrepro.config.claim_plan import LeftOut, needed_runs
 from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import describe_requests, survey_request, survey_tables
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.plan import Run, datasets_of, plan_suite
+from seqrepro.config.plan import Run, datasets_of
 from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, read_json, sha256_text, write_json
+from seqrepro.ledger.claims import PAPERS, OfPrinted, all_claims
 from seqrepro.provenance.fingerprint import fingerprint
 from seqrepro.provenance.sidecar import read_sidecar, request_hash
 from seqrepro.request import Request
 
-PAPERS = Path("registry/papers")
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 RUN_FILES = ("model.safetensors", "history.parquet", "ranks.parquet", "metrics.json")
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
+PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
 TABLES = ("metrics", "published", "comparisons", "runs", "exposure")
 
 
@@ -35,6 +37,7 @@ class SuitePlan:
     suite: str
     runs: list[Run]
     requests: dict[Path, Request]
+    left_out: list[LeftOut] = field(default_factory=list)  # what serves no claim, published number or chapter
 
     def of(self, step: str) -> dict[Path, Request]:
         """The requests of one step."""
@@ -43,7 +46,7 @@ class SuitePlan:
 
 def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> SuitePlan:
     """Plan a suite down to its jobs, in topological order."""
-    runs = plan_suite(parameters, suite, registry)
+    runs, left_out = needed_runs(parameters, suite, registry)
     requests: dict[Path, Request] = {}
     described = _described(parameters, suite, runs)
     for dataset in dict.fromkeys([*datasets_of(runs), *described]):
@@ -54,7 +57,7 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
     for run in runs:
         requests |= dict([_train_request(run), *_probe_requests(parameters, run)])
     requests |= dict(_suite_requests(parameters, suite, runs, described, registry))
-    return SuitePlan(suite, runs, requests)
+    return SuitePlan(suite, runs, requests, left_out)
 
 
 def write_requests(plan: SuitePlan) -> list[Path]:
@@ -160,10 +163,11 @@ def _suite_requests(
         extra.append({"title": "Refit of the published points (Performance Law)", "path": f"{results}/laws/r2.csv"})
     claims = sorted(path.as_posix() for path in PAPERS.glob("*/claims.yaml"))
     refits = [f"{results}/laws/r2.csv"] if settings.refit else []
-    judged = {"suite": suite, "runs": [{key: run[key] for key in JUDGED} for run in described["runs"]]}
+    evidence = [*ranks, *(path for run in runs for path in _measured(parameters, run)), *refits, *published, *claims]
+    judged = _judged(parameters, suite, runs, described["runs"], registry)
     yield (
         PLAN / f"judge/{suite}.json",
-        _request("judge", "seqrepro.ledger.judge", f"{results}/verdicts", [*ranks, *refits, *claims], judged),
+        _request("judge", "seqrepro.ledger.judge", f"{results}/verdicts", evidence, judged),
     )
     shown = {
         **described,
@@ -208,6 +212,34 @@ def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) 
         )
         group["seeds"].append(run.seed)
     return list(groups.values())
+
+
+def _judged(
+    parameters: Parameters, suite: str, runs: list[Run], entries: list[dict[str, Any]], registry: Registry
+) -> dict[str, Any]:
+    """What the judge must know beside its inputs: names of runs, and what decides whether a printed number compares."""
+    names: dict[str, list[list[str]]] = {run.folder: [] for run in runs}
+    for run in runs:
+        told = [[need.model, parameters.experiments[need.experiment].protocol] for need in run.needs]
+        names[run.folder] += [name for name in told if name not in names[run.folder]]
+    claims = [claim for paper in all_claims() for claim in paper.claims]
+    printed = [part for claim in claims for part in claim.parts if isinstance(part, OfPrinted)]
+    datasets = dict.fromkeys(name for part in printed for name in part.datasets if name in parameters.datasets)
+    protocols = dict.fromkeys(claim.protocol for claim in claims if claim.protocol in parameters.protocols)
+    described = {name: dataset_plan.description(name, parameters.datasets[name], registry) for name in datasets}
+    return {
+        "suite": suite,
+        "runs": [{key: entry[key] for key in JUDGED} | {"names": names[entry["folder"]]} for entry in entries],
+        "probes": {name: RESULTS[parameters.probes[name].kind] for run in runs for name in run.probes},
+        "datasets": {name: {key: told[key] for key in PRINTED} for name, told in described.items()},
+        "rankings": {name: parameters.protocols[name].rankings() for name in protocols},
+    }
+
+
+def _measured(parameters: Parameters, run: Run) -> Iterator[str]:
+    """What the probes of a run write for other steps to read."""
+    for name in run.probes:
+        yield f"{run.folder}/seed-{run.seed}/probes/{name}/{RESULTS[parameters.probes[name].kind]}"
 
 
 def _exposed(parameters: Parameters, run: Run) -> Iterator[tuple[str, list[int]]]:

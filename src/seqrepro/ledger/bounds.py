@@ -6,8 +6,14 @@ other and c a margin:
 - superiority, ordering:  m - x > 0, and its p value, adjusted over the family (Holm), below 0.05
 - non-inferiority:        m - (1 - c) x > 0, by the 90 % interval (one-sided 5 %)
 - equivalence:            m - (1 - c) x > 0 and (1 + c) x - m > 0, by 90 % intervals (two one-sided tests)
-- size, printed gain g:   m - (1 + g)(1 - c) x > 0 and (1 + g)(1 + c) x - m > 0, by 95 % intervals
+- size, printed gain g:   m - (1 + g - d) x > 0 and (1 + g + d) x - m > 0 with d = c |g|, by 95 % intervals
 - level, printed value v: m - (1 - c) v > 0 and (1 + c) v - m > 0, by 95 % intervals
+
+The margin of a size is a share of the gain and not of x: with c = 1/2 a gain is reproduced if it lies nearer to the
+printed one than to none and to its double. A share below 1 never lets no gain pass, however small the printed one is.
+The interval of our gain m / x - 1 is Fieller's: the gains g for which neither m - (1 + g) x > 0 nor its opposite holds
+(Fieller, Journal of the Royal Statistical Society B, 1954). So it lies within the margin just if both bounds hold, and
+it agrees with the bootstrap of bootstrap.py, which tables of gains use.
 
 A bound holds if its interval lies above 0, fails if it lies below, and is open otherwise: the absence of a difference
 is never concluded from the absence of significance. Means are over users and seeds, which are crossed (statistics.py);
@@ -26,7 +32,7 @@ from scipy.optimize import brentq
 from seqrepro.ledger.claims import Equivalence, Level, NonInferiority, Ordering, Size, Superiority
 from seqrepro.ledger.statistics import Estimate, Part, Sample, degrees_of_freedom, difference, mean
 
-LEVEL, POWER, MOST_SEEDS = 0.05, 0.80, 200
+LEVEL, POWER, MOST_SEEDS, MOST_GAIN = 0.05, 0.80, 200, 1000.0
 Gains = Callable[[str, str], Sample]  # what each user gained with a model, by a metric
 
 
@@ -38,6 +44,7 @@ class Bound:
     estimate: Estimate
     needs_p: bool = False
     p: float | None = None  # adjusted, where the test needs it
+    number: int = 0  # which of several printed numbers that disagree it is held against
 
     @property
     def state(self) -> str:
@@ -93,19 +100,37 @@ def _equivalence(part: Equivalence, dataset: str, gains: Gains) -> Iterator[Boun
         yield _below(gains, part.model, other, part.metric, 1 + part.margin, 1 - 2 * LEVEL)
 
 
-def _size(part: Size, dataset: str, gains: Gains) -> Iterator[Bound]:
-    for gain in (gain for gain in part.gains if gain.dataset == dataset):
-        ratio = 1 + gain.value
-        yield _above(gains, part.model, part.against, gain.metric, ratio * (1 - part.margin), 1 - LEVEL)
-        yield _below(gains, part.model, part.against, gain.metric, ratio * (1 + part.margin), 1 - LEVEL)
+def of_size(part: Size, metric: str, gain: float, gains: Gains) -> Iterator[Bound]:
+    """The bounds of a printed gain (0.03 is 3 %)."""
+    ratio, margin = 1 + gain, part.share * abs(gain)
+    yield _above(gains, part.model, part.against, metric, ratio - margin, 1 - LEVEL)
+    yield _below(gains, part.model, part.against, metric, ratio + margin, 1 - LEVEL)
 
 
-def _level(part: Level, dataset: str, gains: Gains) -> Iterator[Bound]:
-    for printed in (value for value in part.values if value.dataset == dataset):
-        ours = gains(part.model, printed.metric)
-        low, high = printed.value * (1 - part.margin), printed.value * (1 + part.margin)
-        yield Bound(f"{printed.metric} less {low:.4g}", mean(Sample(ours.gains_US - low, ours.deterministic)))
-        yield Bound(f"{high:.4g} less {printed.metric}", mean(Sample(high - ours.gains_US, ours.deterministic)))
+def of_level(part: Level, metric: str, value: float, gains: Gains) -> Iterator[Bound]:
+    """The bounds of a printed value."""
+    ours = gains(part.model, metric)
+    low, high = value * (1 - part.margin), value * (1 + part.margin)
+    yield Bound(f"{metric} less {low:.4g}", mean(Sample(ours.gains_US - low, ours.deterministic)))
+    yield Bound(f"{high:.4g} less {metric}", mean(Sample(high - ours.gains_US, ours.deterministic)))
+
+
+def gain_by_fieller(ours: Sample, theirs: Sample) -> tuple[float, float | None, float | None]:
+    """Our gain m / x - 1 with the ends of its 95 % interval; None for an end that is not there.
+
+    An end is missing where m or x cannot be told from 0. Both methods have the same users [U].
+    """
+
+    def contrast(gain: float) -> Estimate:
+        return difference(ours, _times(theirs, 1 + gain), 1 - LEVEL)
+
+    value = float(ours.gains_US.mean() / theirs.gains_US.mean() - 1)
+    return value, _root(lambda gain: contrast(gain).low), _root(lambda gain: contrast(gain).high)
+
+
+def _root(falling: Callable[[float], float]) -> float | None:
+    """Where a function of the gain goes from above 0 to below, from no accuracy at all to MOST_GAIN times as much."""
+    return float(brentq(falling, -1.0, MOST_GAIN)) if falling(-1.0) > 0 > falling(MOST_GAIN) else None
 
 
 BOUNDS: dict[str, Callable[[Any, str, Gains], Iterator[Bound]]] = {
@@ -113,8 +138,6 @@ BOUNDS: dict[str, Callable[[Any, str, Gains], Iterator[Bound]]] = {
     "ordering": _ordering,
     "non_inferiority": _non_inferiority,
     "equivalence": _equivalence,
-    "size": _size,
-    "level": _level,
 }
 
 

@@ -2,13 +2,13 @@
 
 from seqrepro.files import Json
 
-STATES = {"holds": "holds", "fails": "fails", "open": "is open", "missing": "could not be tested"}
+STATES = {"holds": "holds", "fails": "fails", "open": "is open", "missing": "not tested"}
 WHY = {
     "reproduced": "every test that it needs holds",
     "supported": "every test that it needs holds; the paper's protocol or its numbers are not known to us",
     "not reproduced": "it fails where it must hold",
     "inconclusive": "an interval includes what it must not, which is no evidence against it",
-    "not comparable": "nothing that could be run decides it",
+    "not comparable": "nothing that could be run decides it, or no number is printed of what was run",
     "not tested": "runs are missing",
 }
 BASIS = {"known": "protocol and value are published", "re-derived": "re-derived: protocol or value is not known to us"}
@@ -38,16 +38,40 @@ def reasons(claim: Json) -> list[str]:
 
 def of_finding(finding: Json) -> list[str]:
     """What one dataset or table says, line by line."""
-    place = finding["dataset"] + (" (extension)" if finding["extension"] else "")
+    metric = f", {finding['metric']}" if "metric" in finding else ""
+    place = finding["dataset"] + metric + (" (extension)" if finding["extension"] else "")
+    if "reasons" in finding:
+        return [f"{place}: not comparable: {finding['reasons']}"]
     if "missing" in finding:
         return [f"{place}: not tested, {finding['missing']}"]
     if "rows" in finding:
         return [
             f"{place}: {STATES[finding['state']]}, {finding['rows']} rows satisfy it, {finding['rows_needed']} must"
         ]
-    seeds = f"{finding['seeds']} seeds, " if finding["seeds"] else ""
-    head = f"{place}: {STATES[finding['state']]} ({seeds}{finding['users']:,} users)"
-    return [head, *(f"  {of_bound(bound)}" for bound in finding["bounds"])]
+    counted = [(finding["seeds"], "seeds"), (finding["users"], "users")]
+    extent = ", ".join(f"{number:,} {what}" for number, what in counted if number)
+    head = f"{place}: {STATES[finding['state']]}" + (f" ({extent})" if extent else "")
+    bounds = [f"  {of_bound(bound)}" for bound in finding["bounds"]]
+    return [head, *(f"  {line}" for line in of_printed(finding)), *bounds]
+
+
+def of_printed(finding: Json) -> list[str]:
+    """The printed numbers that a finding is held against, and our own gain."""
+    show = _percent if "gain" in finding else "{:.4g}".format
+    told = [
+        f"printed: {show(one['value'])} ({one['table']}; {one['reported_by']}; {one['source_class']})"
+        for one in finding.get("printed", [])
+    ]
+    if len(told) > 1:
+        told.append("These reports disagree: it holds or fails only if it does against each of them.")
+    if "gain" in finding:
+        low, high = (_percent(finding["gain"][end]) for end in ("low", "high"))
+        told.append(f"our gain: {_percent(finding['gain']['value'])}, interval [{low}, {high}]")
+    return told
+
+
+def _percent(share: float | None) -> str:
+    return "without end" if share is None else f"{100 * share:+.2f} %"
 
 
 def of_bound(bound: Json) -> str:

@@ -1,7 +1,7 @@
-"""The judge step: a verdict for each claim of each paper, from rank files and tables.
+"""The judge step: a verdict for each claim of each paper, from rank files, probes, tables and published numbers.
 
 `verdicts.json` has the claims with their parts, what each dataset says about them, and a hash of all that the verdict
-rests on: the claim's text and the checksums of rank files and tables. `verdicts.csv` has a row a bound.
+rests on: the claim's text and the checksums of the files that were read. `verdicts.csv` has a row a bound.
 """
 
 from pathlib import Path
@@ -12,18 +12,20 @@ import pyarrow as pa
 from seqrepro.files import Json, canonical_json, sha256_file, sha256_text, write_json
 from seqrepro.ledger import tables
 from seqrepro.ledger.bounds import Bound, detectable, seeds_needed
-from seqrepro.ledger.claims import Claim, Claims, Tabulated, Untestable, read_claims
-from seqrepro.ledger.evidence import Evidence, Row, collect, seed_folder
-from seqrepro.ledger.verdicts import Find, Finding, adjusted, findings, verdict, whole
+from seqrepro.ledger.claims import AnyPart, Claim, Claims, OfPrinted, Probed, Tabulated, Untestable, read_claims
+from seqrepro.ledger.evidence import Row, collect, seed_folder
+from seqrepro.ledger.grounds import PUBLISHED, Grounds
+from seqrepro.ledger.published import read_published
+from seqrepro.ledger.verdicts import Finding, adjusted, findings, verdict, whole
 from seqrepro.request import Request
 
 SUCCESS = {"known": "reproduced", "re-derived": "supported"}
 ROWS = pa.schema(
     [
-        *((name, tables.TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "state", "test")),
+        *((name, tables.TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "metric", "state", "test")),
         *((name, tables.REAL) for name in ("value", "low", "high", "p_holm", "detectable")),
         *((name, tables.WHOLE) for name in ("seeds", "seeds_needed", "users")),
-        *((name, tables.TEXT) for name in ("missing", "verdict_of_part", "verdict_of_claim", "provenance")),
+        *((name, tables.TEXT) for name in ("missing", "reasons", "verdict_of_part", "verdict_of_claim", "provenance")),
     ]
 )
 
@@ -31,55 +33,51 @@ ROWS = pa.schema(
 def run(request: Request) -> list[Path]:
     """Write the verdicts of a suite into the request's folder, and return the files.
 
-    Parameters of the request: suite, runs. Inputs: rank files of runs, and the claims of papers.
+    Parameters of the request: suite, runs, probes (the file of each), datasets and rankings (as claims name them).
+    Inputs: rank files of runs, files of probes, tables, published numbers, and the claims of papers.
 
     Raises:
-        InputError: a file of claims, a rank file or a table is not what it must be.
+        InputError: a file of claims, a rank file, a file of a probe, a table or a published number is not what it must
+            be.
     """
-    evidence = collect(request.parameters["runs"])
+    grounds = _grounds(request)
     papers = [read_claims(Path(path)) for path in request.inputs if Path(path).name == "claims.yaml"]
-    judged = [one for claims in papers for one in judge(claims, evidence, request.output.parent)]
+    judged = [one for claims in papers for one in judge(claims, grounds)]
     rows = tables.complete((row for claim in judged for row in _rows(claim)), ROWS)
     write_json(request.output / "verdicts.json", {"claims": judged})
     return [request.output / "verdicts.json", *tables.write_table(request.output / "verdicts", rows, ROWS)]
 
 
-def judge(claims: Claims, evidence: list[Evidence], results: Path) -> list[Json]:
-    """The claims of a paper with their verdicts, as JSON.
-
-    Args:
-        claims: of one paper.
-        evidence: of all configurations of a suite.
-        results: the suite's folder, where tables lie.
-    """
-    finders = {claim.protocol: _finder(evidence, claim.protocol) for claim in claims.claims}
-    found = [
-        [findings(part, finders[claim.protocol], claim.masking, results) for part in claim.parts]
-        for claim in claims.claims
-    ]
+def judge(claims: Claims, grounds: Grounds) -> list[Json]:
+    """The claims of a paper with their verdicts, as JSON."""
+    found = [[findings(part, claim, claims.paper, grounds) for part in claim.parts] for claim in claims.claims]
     for family in dict.fromkeys(claim.family for claim in claims.claims):
         own = [i for i, claim in enumerate(claims.claims) if claim.family == family]
         corrected = iter(adjusted([part for i in own for part in found[i]]))
         for i in own:
             found[i] = [next(corrected) for _ in found[i]]
     return [
-        _judged(claims, claim, parts, _provenance(claim, evidence, results))
+        _judged(claims, claim, parts, _provenance(claim, claims.paper, grounds))
         for claim, parts in zip(claims.claims, found, strict=True)
     ]
 
 
-def _finder(evidence: list[Evidence], protocol: str) -> Find:
-    known = {
-        (one.run["model"], one.run["dataset"]): one
-        for one in reversed(evidence)
-        if one.run["protocol_name"] == protocol and one.run["data_class"] != "generated"
-    }
-    return lambda model, dataset: known.get((model, dataset))
+def _grounds(request: Request) -> Grounds:
+    wanted = request.parameters
+    return Grounds(
+        wanted["suite"],
+        request.output.parent,
+        collect(wanted["runs"]),
+        frozenset(request.inputs),
+        wanted["probes"],
+        wanted["datasets"],
+        wanted["rankings"],
+        {path: read_published([Path(path)]) for path in request.inputs if Path(path).name == "published.csv"},
+    )
 
 
 def _judged(claims: Claims, claim: Claim, found: list[list[Finding]], provenance: str) -> Json:
-    success = SUCCESS[claim.basis]
-    verdicts = [verdict(part, own, success) for part, own in zip(claim.parts, found, strict=True)]
+    verdicts = [verdict(part, own, _success(part, claim)) for part, own in zip(claim.parts, found, strict=True)]
     parts = [
         {
             "id": part.id,
@@ -95,31 +93,42 @@ def _judged(claims: Claims, claim: Claim, found: list[list[Finding]], provenance
     return {
         "paper": claims.paper,
         **{key: told[key] for key in ("id", "statement", "origin", "source", "basis", "family", "protocol", "masking")},
-        "verdict": whole([word for part, word in zip(claim.parts, verdicts, strict=True) if part.deciding]),
+        "verdict": whole(claim.parts, verdicts),
         "parts": parts,
         "provenance": provenance,
     }
 
 
-def _provenance(claim: Claim, evidence: list[Evidence], results: Path) -> str:
-    """A hash of the claim, of the ranks of its models and of its tables."""
-    ranks = [
-        seed_folder(one.run, seed) / "ranks.parquet"
-        for one in evidence
-        if one.run["model"] in claim.models()
-        for seed in one.seeds
-    ]
-    made = [results / part.table for part in claim.parts if isinstance(part, Tabulated)]
-    read = {path.as_posix(): sha256_file(path) for path in [*ranks, *made] if path.is_file()}
+def _success(part: AnyPart, claim: Claim) -> str:
+    """The word for a part that holds; one of printed numbers is tested only where protocol and number are known."""
+    return SUCCESS["known" if isinstance(part, OfPrinted) else claim.basis]
+
+
+def _provenance(claim: Claim, paper: str, grounds: Grounds) -> str:
+    """A hash of the claim, of the ranks and measurements of its models, of its tables and of what is printed."""
+    models, probes = claim.models(), {part.probe for part in claim.parts if isinstance(part, Probed)}
+    own = [one for one in grounds.evidence if any(model in models for model, _ in one.run["names"])]
+    ranks = [seed_folder(one.run, seed) / "ranks.parquet" for one in own for seed in one.seeds]
+    measured = [path for one in own for probe in sorted(probes) for path in grounds.measurement_files(one, probe)]
+    made = [grounds.table(part.table) for part in claim.parts if isinstance(part, Tabulated)]
+    printed = [Path(PUBLISHED.format(paper=paper)) for part in claim.parts if isinstance(part, OfPrinted)]
+    paths = (path for path in [*ranks, *measured, *made, *printed] if path.as_posix() in grounds.inputs)
+    read = {path.as_posix(): sha256_file(path) for path in paths if path.is_file()}
     return sha256_text(canonical_json({"claim": claim.canonical(), "read": read}))
 
 
 def _finding(finding: Finding) -> Json:
     told: dict[str, Any] = {"dataset": finding.dataset, "extension": not finding.counts, "state": finding.state}
+    if finding.metric:
+        told |= {"metric": finding.metric, "printed": [number.as_json() for number in finding.printed]}
+    if finding.barred:
+        return told | {"reasons": finding.barred}
     if finding.missing:
         return told | {"missing": finding.missing}
     if finding.rows:
         return told | {"rows": finding.rows[0], "rows_needed": finding.rows[1]}
+    if finding.gain:
+        told |= {"gain": dict(zip(("value", "low", "high"), finding.gain, strict=True))}
     bounds = [_bound(bound, finding.seeds) for bound in finding.bounds]
     return told | {"seeds": finding.seeds, "users": finding.users, "bounds": bounds}
 

@@ -8,12 +8,15 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqrepro.errors import InputError
 from seqrepro.files import Json
-from seqrepro.ledger.evidence import Row
-from seqrepro.ledger.statistics import Estimate
+
+if TYPE_CHECKING:  # planning reads these files too, and needs no numpy for it
+    from seqrepro.ledger.statistics import Estimate
 
 COLUMNS = (
     *("paper", "table", "dataset", "variant", "model", "metric"),
@@ -42,6 +45,11 @@ class Published:
     value: float
     protocol: Protocol
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Dataset family and model, whatever its case."""
+        return self.row["dataset"], _folded(self.row["model"])
+
     def ranking(self, ours: Iterable[str]) -> str:
         """Which of our numbers stands beside it: the masked one, unless theirs says unmasked or is among negatives."""
         if self.protocol.full_ranking is False and "sampled" in ours:
@@ -58,6 +66,7 @@ def read_published(paths: list[Path]) -> list[Published]:
     return [published for path in paths for published in _read(path)]
 
 
+@cache
 def read_protocol(text: str) -> Protocol:
     """Read a protocol's description, e.g. 'leave-one-out, full ranking, history masked'."""
     return Protocol(
@@ -90,7 +99,7 @@ def obstacles(published: Published, ours: Protocol, dataset: Json) -> list[str]:
     return found
 
 
-def within_level(estimate: Estimate, value: float) -> str:
+def within_level(estimate: "Estimate", value: float) -> str:
     """Whether our interval lies within 5 % of a published value: 'yes', 'no' (wholly outside), or 'undecided'.
 
     An interval from one seed of a random method does not know the spread between seeds: undecided.
@@ -105,11 +114,15 @@ def within_level(estimate: Estimate, value: float) -> str:
 
 def matches(published: Published, run: Json, dataset: Json) -> bool:
     """Whether a published number is of this model on this dataset family."""
-    names = {name.strip().casefold() for name in run.get("published_as") or []}
-    return published.row["dataset"] == dataset["family"] and published.row["model"].strip().casefold() in names
+    return published.key in keys_of(run.get("published_as") or [], dataset["family"])
 
 
-def published_row(published: Published, estimate: Estimate | None, reasons: list[str]) -> Row:
+def keys_of(names: Iterable[str], family: str) -> set[tuple[str, str]]:
+    """The keys of the rows that published numbers of a model have on a dataset family."""
+    return {(family, _folded(name)) for name in names}
+
+
+def published_row(published: Published, estimate: "Estimate | None", reasons: list[str]) -> Json:
     """The columns that speak of the published number and of its distance to ours (None: not run)."""
     row, value = published.row, published.value
     return {
@@ -130,7 +143,7 @@ def published_row(published: Published, estimate: Estimate | None, reasons: list
     }
 
 
-def _relative(estimate: Estimate | None, value: float) -> Row:
+def _relative(estimate: "Estimate | None", value: float) -> Json:
     """Our mean over the published value, less 1; that value is a constant, so the interval is ours in its units."""
     if estimate is None or value == 0:
         return {}
@@ -148,6 +161,10 @@ def _read(path: Path) -> Iterator[Published]:
                 raise InputError(f"{path}: line {number}: expected {len(COLUMNS)} fields")
             metric = _metric(row["metric"])
             yield Published(row, metric, _value(path, number, metric, row["value"]), read_protocol(row["protocol"]))
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _metric(name: str) -> str:

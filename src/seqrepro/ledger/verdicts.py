@@ -1,81 +1,80 @@
-"""From claims and rank files to verdicts: what each dataset says about a part, and what follows for the part.
+"""From claims and what a suite has done to verdicts: what each dataset says about a part, and what follows for it.
 
 reproduced, supported   the statement holds on as many datasets as it needs (supported: protocol or value not published)
 not reproduced          it fails on so many that it cannot hold on as many as it needs
 inconclusive            neither: an interval includes what it must not
-not comparable          nothing that could be run decides it, or the runs are of another protocol
+not comparable          nothing that could be run decides it: no number is printed, or not of our data and protocol
 not tested              runs are missing: not planned in this suite, or not done
+
+A dataset that is not comparable does not count where another one is.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from seqrepro.errors import InputError
-from seqrepro.ledger.bounds import BOUNDS, Bound
-from seqrepro.ledger.claims import (
-    AnyPart,
-    Compared,
-    Growth,
-    Level,
-    Measured,
-    Ordering,
-    Size,
-    Tabulated,
-    Untestable,
-)
+from seqrepro.ledger.bounds import BOUNDS, Bound, gain_by_fieller, of_level, of_size
+from seqrepro.ledger.claims import AnyPart, Claim, Compared, Growth, Measured, OfPrinted, Probed, Size, Tabulated
 from seqrepro.ledger.evidence import Evidence
+from seqrepro.ledger.grounds import PUBLISHED, Grounds
+from seqrepro.ledger.measured import Runs, bounds_of_growth, bounds_of_measured, unfit
+from seqrepro.ledger.measurements import Measurement
+from seqrepro.ledger.printed import Number, Printed, none_printed, printed_for
+from seqrepro.ledger.published import read_protocol
 from seqrepro.ledger.statistics import Sample, holm
 
 SPLIT = "test"
 WORST_FIRST = ("not reproduced", "inconclusive", "not tested", "not comparable", "supported", "reproduced")
-Find = Callable[[str, str], Evidence | None]  # the planned runs of a model on a dataset
+BARRED = "not comparable"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one dataset says about a part."""
+    """What one dataset (of a part with printed numbers: one metric on it) says about a part."""
 
     dataset: str
     counts: bool  # False: an extension, reported and no part of the verdict
-    bounds: list[Bound]
+    bounds: list[Bound] = field(default_factory=list)
     seeds: int = 0  # of the model with the fewest; 0 if all are closed forms
     users: int = 0
-    missing: str = ""  # why there is no test
+    missing: str = ""  # why there is no test, though there could be one
+    barred: str = ""  # why nothing that could be run decides it
     rows: tuple[int, int] | None = None  # of a table: how many satisfy the statement, and how many must
+    metric: str = ""  # of printed numbers
+    printed: list[Number] = field(default_factory=list)
+    gain: tuple[float, float | None, float | None] | None = None  # ours, with its 95 % interval
 
     @property
     def state(self) -> str:
-        """holds, fails, open, or missing."""
+        """holds, fails, open, missing, or not comparable."""
+        if self.barred:
+            return BARRED
         if self.missing:
             return "missing"
         if self.rows:
             return "holds" if self.rows[0] >= self.rows[1] else "fails"
-        states = {bound.state for bound in self.bounds}
-        return "fails" if "fails" in states else "open" if "open" in states else "holds"
+        numbers = {bound.number for bound in self.bounds}
+        states = {_worst({one.state for one in self.bounds if one.number == number}) for number in numbers}
+        return _worst(states) if len(states) < 2 else "open"  # printed numbers that disagree, and it matters
 
 
-def findings(part: AnyPart, find: Find, masking: str, results: Path) -> list[Finding]:
+def findings(part: AnyPart, claim: Claim, paper: str, grounds: Grounds) -> list[Finding]:
     """What each dataset, or a table, says about a part; p values are not adjusted yet.
 
-    Args:
-        part: of a claim.
-        find: the runs of a model on a dataset, or None.
-        masking: which ranks count, masked or unmasked.
-        results: the suite's folder, where tables lie.
-
     Raises:
-        InputError: a table has not the columns that the part names.
+        InputError: a table or a file of a probe has not the columns that it must have.
     """
     if isinstance(part, Tabulated):
-        return [_of_table(part, results / part.table)]
-    if isinstance(part, Measured | Growth):
-        return [Finding(part.probe, True, [], missing=f"no probe {part.probe} is planned")]
-    return [_finding(part, name, counts, find, masking) for name, counts in _datasets(part)]
+        return [_of_table(part, grounds)]
+    if isinstance(part, OfPrinted):
+        return [one for name in part.datasets for one in _of_printed(part, name, claim, paper, grounds)]
+    if isinstance(part, Probed):
+        return [_of_probe(part, name, claim, grounds) for name in part.datasets]
+    return [_of_ranks(part, name, counts, claim, grounds) for name, counts in _datasets(part)]
 
 
 def adjusted(found: list[list[Finding]]) -> list[list[Finding]]:
@@ -93,9 +92,9 @@ def adjusted(found: list[list[Finding]]) -> list[list[Finding]]:
 
 def verdict(part: AnyPart, found: list[Finding], success: str) -> str:
     """The verdict of a part from its findings; `success` is the word for a statement that holds."""
-    if isinstance(part, Untestable):
-        return "not comparable"
-    states = [finding.state for finding in found if finding.counts]
+    states = [finding.state for finding in found if finding.counts and finding.state != BARRED]
+    if not states:
+        return BARRED
     enough = len(states) // 2 + 1 if isinstance(part, Compared) and part.needed == "most" else len(states)
     if states.count("holds") >= enough:
         return success
@@ -104,58 +103,164 @@ def verdict(part: AnyPart, found: list[Finding], success: str) -> str:
     return "not tested" if "missing" in states else "inconclusive"
 
 
-def whole(verdicts: list[str]) -> str:
-    """The verdict of a claim from those of its parts: the first of WORST_FIRST that occurs."""
-    return next(word for word in WORST_FIRST if word in verdicts)
+def whole(parts: list[AnyPart], verdicts: list[str]) -> str:
+    """The verdict of a claim from those of its deciding parts: the first of WORST_FIRST that occurs.
+
+    A part of printed numbers that compare with nothing does not count where another part decides.
+    """
+    deciding = [(part, word) for part, word in zip(parts, verdicts, strict=True) if part.deciding]
+    counted = [word for part, word in deciding if not (isinstance(part, OfPrinted) and word == BARRED)]
+    return next(word for word in WORST_FIRST if word in (counted or [BARRED]))
 
 
-def _of_table(part: Tabulated, path: Path) -> Finding:
+def _worst(states: set[str]) -> str:
+    return "fails" if "fails" in states else "open" if "open" in states else "holds"
+
+
+def _of_table(part: Tabulated, grounds: Grounds) -> Finding:
+    path = grounds.table(part.table)
+    if path.as_posix() not in grounds.inputs:
+        return Finding(part.table, True, missing=f"it is not planned in suite {grounds.suite}")
     if not path.is_file():
-        return Finding(part.table, True, [], missing=f"{part.table} has not been made")
+        return Finding(part.table, True, missing="it is planned and has not been made")
     rows = pd.read_csv(path)
-    bound = part.below if part.above is None else part.above
-    named = [part.column, *part.where, *([bound] if isinstance(bound, str) else [])]
-    if lacking := [name for name in named if name not in rows]:
+    limits = [limit for limit in (part.below, part.above) if isinstance(limit, str)]
+    if lacking := [name for name in [part.column, *part.where, *limits] if name not in rows]:
         raise InputError(f"{path}: no column '{lacking[0]}', expected one of {', '.join(map(str, rows.columns))}")
-    for column, value in part.where.items():
-        rows = rows[rows[column].astype(str) == value]
-    limit = rows[bound] if isinstance(bound, str) else bound
-    satisfied = rows[part.column] < limit if part.above is None else rows[part.column] > limit
-    return Finding(part.table, True, [], rows=(int(satisfied.sum()), max(1, ceil(part.share * len(rows)))))
+    for column, told in part.where.items():
+        values, present = [told] if isinstance(told, str) else told, rows[column].astype(str)
+        if absent := [value for value in values if value not in set(present)]:
+            return Finding(part.table, True, missing=f"it has no row where {column} is {absent[0]}")
+        rows = rows[present.isin(values)]
+    if rows.empty:
+        return Finding(part.table, True, missing="it has no row")
+    return Finding(part.table, True, rows=(int(_satisfied(part, rows).sum()), ceil(part.share * len(rows))))
 
 
-def _datasets(part: AnyPart) -> Iterator[tuple[str, bool]]:
-    if isinstance(part, Compared):
-        yield from ((name, True) for name in part.datasets)
-        yield from ((name, False) for name in part.extensions)
-    else:
-        printed = part.gains if isinstance(part, Size) else part.values if isinstance(part, Level) else []
-        yield from ((name, True) for name in dict.fromkeys(value.dataset for value in printed))
+def _satisfied(part: Tabulated, rows: pd.DataFrame) -> pd.Series:
+    """Which rows satisfy the bound; one without a number does not."""
+    low, high = part.between or (part.above, part.below)
+    column, satisfied = rows[part.column], rows[part.column].notna()
+    if low is not None:
+        satisfied &= column > (rows[low] if isinstance(low, str) else low)
+    if high is not None:
+        satisfied &= column < (rows[high] if isinstance(high, str) else high)
+    return satisfied
 
 
-def _finding(part: Any, dataset: str, counts: bool, find: Find, masking: str) -> Finding:
+def _datasets(part: Any) -> Iterator[tuple[str, bool]]:
+    yield from ((name, True) for name in getattr(part, "datasets", []))
+    yield from ((name, False) for name in getattr(part, "extensions", []))
+
+
+def _of_ranks(part: Any, dataset: str, counts: bool, claim: Claim, grounds: Grounds) -> Finding:
+    found = _runs(part, dataset, claim, grounds)
+    if isinstance(found, str):
+        return Finding(dataset, counts, missing=found)
+    gains = _gains(found, claim.masking)
+    return Finding(dataset, counts, list(BOUNDS[part.kind](part, dataset, gains)), *_extent(found))
+
+
+def _of_printed(part: Any, dataset: str, claim: Claim, paper: str, grounds: Grounds) -> list[Finding]:
+    """A finding for each metric that is printed and tested, and one for all metrics of which the same is to be said."""
+    if dataset not in grounds.datasets or claim.protocol not in grounds.rankings:
+        return [Finding(dataset, True, missing=f"params.yaml does not have {dataset} or {claim.protocol} yet")]
+    path, described = PUBLISHED.format(paper=paper), grounds.datasets[dataset]
+    ours = read_protocol(grounds.rankings[claim.protocol][claim.masking])
+    found = printed_for(part, described, ours, grounds.published.get(path, []))
+    if not found:
+        return [Finding(dataset, True, barred=none_printed(part, described["family"], path))]
+    reasons = dict.fromkeys("; ".join(printed.reasons) for printed in found if printed.reasons)
+    barred = [Finding(dataset, True, barred=why, metric=_metrics(found, why)) for why in reasons]
+    runs, clear = _runs(part, dataset, claim, grounds), [printed for printed in found if not printed.reasons]
+    if isinstance(runs, str):
+        return [*barred, *([Finding(dataset, True, missing=runs, metric=_metrics(clear, ""))] if clear else [])]
+    return [*barred, *(_against_printed(part, dataset, printed, runs, claim.masking) for printed in clear)]
+
+
+def _metrics(found: list[Printed], reasons: str) -> str:
+    """The metrics of which these are the reasons."""
+    return ", ".join(printed.metric for printed in found if "; ".join(printed.reasons) == reasons)
+
+
+def _against_printed(part: Any, dataset: str, printed: Printed, runs: dict[str, Evidence], masking: str) -> Finding:
+    gains, test = _gains(runs, masking), of_size if isinstance(part, Size) else of_level
+    bounds = [
+        replace(bound, number=place)
+        for place, number in enumerate(printed.numbers)
+        for bound in test(part, printed.metric, number.value, gains)
+    ]
+    seeds, users = _extent(runs)
+    gain = _own_gain(part, printed.metric, gains) if isinstance(part, Size) else None
+    return Finding(dataset, True, bounds, seeds, users, metric=printed.metric, printed=printed.numbers, gain=gain)
+
+
+def _own_gain(part: Size, metric: str, gains: Callable[[str, str], Sample]) -> Any:
+    ours, theirs = gains(part.model, metric), gains(part.against, metric)
+    return gain_by_fieller(ours, theirs) if theirs.gains_US.any() else None
+
+
+def _of_probe(part: Measured | Growth, dataset: str, claim: Claim, grounds: Grounds) -> Finding:
+    found = _runs(part, dataset, claim, grounds)
+    if isinstance(found, str):
+        return Finding(dataset, True, missing=found)
+    runs = {}
+    for model, one in found.items():
+        rows = grounds.measured(one, part.probe, lambda row: _is_meant(part, row))
+        if problem := _too_few(part, model, one, rows, grounds):
+            return Finding(dataset, True, missing=problem)
+        runs[model] = Runs(rows, one.deterministic)
+    if problem := unfit(part, runs):
+        return Finding(dataset, True, barred=problem)
+    bounds = bounds_of_growth(part, runs) if isinstance(part, Growth) else bounds_of_measured(part, runs)
+    seeds = min((len(own.rows) for own in runs.values() if not own.deterministic), default=0)
+    return Finding(dataset, True, list(bounds), seeds)
+
+
+def _is_meant(part: Measured | Growth, row: Measurement) -> bool:
+    if isinstance(part, Growth):
+        return row.measure == f"{part.measure} over {part.over}" and bool(row.at and row.at > 0)
+    return row.measure == part.measure and row.at is None
+
+
+def _too_few(part: Probed, model: str, one: Evidence, rows: list[list[Measurement]], grounds: Grounds) -> str:
+    """What is missing of a probe on a model; nothing if all is there."""
+    planned = len(grounds.measurement_files(one, part.probe))
+    if not planned:
+        return f"the probe {part.probe} of {model} is not planned in suite {grounds.suite}"
+    if not rows:
+        return f"the probe {part.probe} of {model} is planned and has not run"
+    if not all(rows):
+        return f"the probe {part.probe} of {model} has no such measure"
+    return "" if one.deterministic else _few_seeds(part, f"the probe {part.probe} of {model}", len(rows), planned)
+
+
+def _runs(part: Any, dataset: str, claim: Claim, grounds: Grounds) -> dict[str, Evidence] | str:
+    """The finished runs of each model that a part needs, or what is missing."""
     found: dict[str, Evidence] = {}
-    for name in _models(part):
-        evidence = find(name, dataset)
-        if evidence is None:
-            return Finding(dataset, counts, [], missing=f"no run of {name} is planned")
-        if not evidence.seeds:
-            return Finding(dataset, counts, [], missing=f"{name} has not run")
-        if not evidence.deterministic and len(evidence.seeds) < part.seeds:
-            missing = f"{name} has {len(evidence.seeds)} of {part.seeds} seeds"
-            return Finding(dataset, counts, [], missing=missing)
-        found[name] = evidence
+    for name in part.needed_models():
+        one = grounds.run_of(name, dataset, claim.protocol, getattr(part, "cost", False))
+        if one is None:
+            return f"no run of {name} is planned in suite {grounds.suite}"
+        if not one.seeds:
+            return f"{name} is planned and has not run"
+        if problem := "" if one.deterministic else _few_seeds(part, name, len(one.seeds), len(one.run["seeds"])):
+            return problem
+        found[name] = one
+    return found
+
+
+def _few_seeds(part: Any, name: str, done: int, planned: int) -> str:
+    if done >= part.seeds:
+        return ""
+    return f"{name} has {done} of {part.seeds} seeds" + (f", and {planned} are planned" if planned < part.seeds else "")
+
+
+def _extent(found: dict[str, Evidence]) -> tuple[int, int]:
+    """Of the runs that are compared: the least number of seeds, and the number of users."""
     seeds = min((len(one.seeds) for one in found.values() if not one.deterministic), default=0)
-    users = len(next(iter(found.values())).split(SPLIT)[0])
-
-    def gains(model: str, metric: str) -> Sample:
-        return found[model].sample(metric, SPLIT, masking)
-
-    return Finding(dataset, counts, list(BOUNDS[part.kind](part, dataset, gains)), seeds, users)
+    return seeds, len(next(iter(found.values())).split(SPLIT)[0])
 
 
-def _models(part: Any) -> list[str]:
-    if isinstance(part, Ordering):
-        return part.models
-    against = [part.against] if isinstance(part, Size) else getattr(part, "against", [])
-    return [part.model, *against, *getattr(part, "controls", [])]
+def _gains(found: dict[str, Evidence], masking: str) -> Callable[[str, str], Sample]:
+    return lambda model, metric: found[model].sample(metric, SPLIT, masking)

@@ -1,0 +1,162 @@
+"""What the claims ask of a suite: which runs serve something, and which claims have all that they need.
+
+A run is planned because something needs it: a claim (a part names its model on its dataset under its protocol), a
+published number (of its dataset's family, under a name in `published_as`), or a chapter of the report that its
+experiment declares in `shows`. This is decided for each model of an experiment on each dataset, with all seeds. What
+serves nothing is left out of the plan.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from seqrepro.config.dataset_plan import Registry, description
+from seqrepro.config.parameters import Parameters
+from seqrepro.config.plan import Need, Run, plan_suite
+from seqrepro.config.training import Gradient
+from seqrepro.ledger.claims import PAPERS, AnyPart, Claim, Claims, Probed, Tabulated, Untestable, all_claims
+from seqrepro.ledger.published import keys_of, read_published
+from seqrepro.request import Request
+
+Place = tuple[str, str, str]  # model, dataset, protocol
+Gap = tuple[str, str, str]  # what a suite lacks: words, a name, more words; names are put together
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Models of an experiment on a dataset that serve nothing."""
+
+    experiment: str
+    dataset: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Covered:
+    """How much of what a claim needs is in a suite."""
+
+    claim: str
+    state: str  # planned, in part, not planned, nothing to run
+    missing: list[str]
+
+
+def needed_runs(parameters: Parameters, suite: str, registry: Registry) -> tuple[list[Run], list[LeftOut]]:
+    """The runs of a suite that serve something, and what is left out.
+
+    Raises:
+        InputError: a file of claims or of published numbers is not what it must be.
+    """
+    runs = plan_suite(parameters, suite, registry)
+    claimed = set(_claimed(all_claims()))
+    published = _published(parameters, {run.dataset for run in runs}, registry)
+
+    def serves(run: Run, need: Need) -> bool:
+        experiment = parameters.experiments[need.experiment]
+        asked = (need.model, run.dataset, experiment.protocol) in claimed
+        return bool(experiment.shows) or asked or (need.model, run.dataset) in published
+
+    kept = [replace(run, needs=tuple(need for need in run.needs if serves(run, need))) for run in runs]
+    idle = [(need.experiment, run.dataset, need.model) for run in runs for need in run.needs if not serves(run, need)]
+    places = dict.fromkeys(key[:2] for key in idle)
+    left = [LeftOut(*place, tuple(dict.fromkeys(key[2] for key in idle if key[:2] == place))) for place in places]
+    return [run for run in kept if run.needs], left
+
+
+def coverage(claims: Iterable[Claims], parameters: Parameters, judged: Request) -> list[Covered]:
+    """How much of what each claim needs is in a suite, whose request to judge is given."""
+    named = [(f"{paper.paper}/{claim.id}", claim) for paper in claims for claim in paper.claims]
+    return [_covered(name, claim, parameters, judged) for name, claim in named]
+
+
+def unknown_names(claims: Claims, parameters: Parameters) -> list[str]:
+    """Names that neither params.yaml nor `to_come` has: mostly misspelt ones."""
+    parts = [part for claim in claims.claims for part in claim.parts]
+    probes = [part.probe for part in parts if isinstance(part, Probed)]
+    named: list[tuple[str, list[str], Mapping[str, object]]] = [
+        ("model", [name for claim in claims.claims for name in claim.models()], parameters.models),
+        ("dataset", [name for part in parts for name in _datasets(part, True)], parameters.datasets),
+        ("probe", probes, parameters.probes),
+        ("protocol", [claim.protocol for claim in claims.claims], parameters.protocols),
+    ]
+    coming = claims.to_come.canonical()
+    return [
+        f"{kind} {name}"
+        for kind, names, known in named
+        for name in dict.fromkeys(names)
+        if name not in known and name not in coming.get(f"{kind}s", {})
+    ]
+
+
+def _claimed(claims: Iterable[Claims]) -> Iterator[Place]:
+    for claim in (claim for paper in claims for claim in paper.claims):
+        for part in claim.parts:
+            for dataset in _datasets(part, extensions=True):
+                yield from ((model, dataset, claim.protocol) for model in part.needed_models())
+
+
+def _published(parameters: Parameters, datasets: set[str], registry: Registry) -> set[tuple[str, str]]:
+    """The models that have a published number on a dataset."""
+    there = {number.key for number in read_published(sorted(PAPERS.glob("*/published.csv")))}
+    described = {name: description(name, parameters.datasets[name], registry) for name in datasets}
+    return {
+        (model, dataset)
+        for model, told in parameters.models.items()
+        for dataset, facts in described.items()
+        if not there.isdisjoint(keys_of(told.published_as, facts["family"]))
+    }
+
+
+def _datasets(part: AnyPart, extensions: bool = False) -> list[str]:
+    return [*getattr(part, "datasets", []), *(getattr(part, "extensions", []) if extensions else [])]
+
+
+def _covered(name: str, claim: Claim, parameters: Parameters, judged: Request) -> Covered:
+    """Only deciding parts count, and of their datasets those that the paper names."""
+    parts = [part for part in claim.parts if part.deciding and not isinstance(part, Untestable)]
+    needs = dict(need for part in parts for need in _needs(part, claim, parameters, judged))
+    gaps = [gap for gap in needs.values() if gap]
+    if not needs:
+        return Covered(name, "nothing to run", [])
+    state = "planned" if not gaps else "not planned" if len(gaps) == len(needs) else "in part"
+    return Covered(name, state, _in_words(gaps))
+
+
+def _needs(
+    part: AnyPart, claim: Claim, parameters: Parameters, judged: Request
+) -> Iterator[tuple[tuple[object, ...], Gap | None]]:
+    """Each thing that a part needs, and what is missing of it."""
+    if isinstance(part, Tabulated):
+        there = f"results/{judged.parameters['suite']}/{part.table}" in judged.inputs
+        yield (part.table,), None if there else ("table", part.table, "")
+        return
+    probe, seeds = getattr(part, "probe", None), getattr(part, "seeds", 1)
+    for model in part.needed_models():
+        for dataset in _datasets(part):
+            place = model, dataset, claim.protocol
+            yield (*place, seeds, probe), _gap(place, seeds, probe, parameters, judged)
+
+
+def _gap(place: Place, seeds: int, probe: str | None, parameters: Parameters, judged: Request) -> Gap | None:
+    model, dataset, protocol = place
+    if model not in parameters.models:
+        return "models to come:", model, ""
+    if dataset not in parameters.datasets:
+        return "datasets to come:", dataset, ""
+    runs = [run for run in judged.parameters["runs"] if run["dataset"] == dataset]
+    own = [run for run in runs if any(name == model for name, _ in run["names"])]
+    run = next((run for run in own if [model, protocol] in run["names"]), None)
+    if run is None:
+        return f"{model} on", dataset, f" under {protocol}" if own else ""
+    if isinstance(parameters.training[parameters.models[model].training], Gradient) and len(run["seeds"]) < seeds:
+        return f"{model} on", dataset, f" with {seeds} seeds ({len(run['seeds'])} planned)"
+    measured = f"{run['folder']}/seed-{run['seeds'][0]}/probes/{probe}/"
+    if probe is not None and not any(path.startswith(measured) for path in judged.inputs):
+        return f"probe {probe} of {model} on", dataset, ""
+    return None
+
+
+def _in_words(gaps: list[Gap]) -> list[str]:
+    """Each gap once, those with the same words together."""
+    alike: dict[tuple[str, str], dict[str, None]] = {}
+    for words, name, more in gaps:
+        alike.setdefault((words, more), {})[name] = None
+    return [f"{words} {', '.join(names)}{more}" for (words, more), names in alike.items()]
