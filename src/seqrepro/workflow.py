@@ -88,6 +88,12 @@ class Workflow:
         names = [re.escape(name) for name, probe in self.parameters.probes.items() if probe.kind == kind]
         return "|".join(names) or "(?!)"
 
+    def towards(self, wildcards: Any) -> list[str]:
+        """The weights of the other run that a probe looks at, if it does."""
+        name = f"{wildcards.probe}/{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json"
+        parameters = self.request("probe", name).parameters
+        return [parameters["towards"]] if "towards" in parameters else []
+
     def surveys(self) -> list[str]:
         """The sidecar of the survey of datasets, if there is one."""
         return [path_of(request).as_posix() for request in self.plan.of("survey").values()]

@@ -5,6 +5,7 @@ rule probe:
         sequences=ancient("data/prepared/{dataset}/sequences.parquet"),
         model="results/runs/{dataset}/{run}/seed-{seed}/model.safetensors",
         ranks="results/runs/{dataset}/{run}/seed-{seed}/ranks.parquet",
+        towards=PLAN.towards,
     output:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/robustness.parquet",
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
@@ -26,3 +27,20 @@ use rule probe as probe_exposure with:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
     wildcard_constraints:
         probe=PLAN.probes("exposure"),
+
+
+use rule probe as probe_sharpness with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/measurements.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/density.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("sharpness"),
+
+
+use rule probe as probe_landscape with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/landscape.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("landscape"),

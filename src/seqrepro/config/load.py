@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from seqrepro.config.parameters import Parameters
+from seqrepro.config.probes import Landscape
 from seqrepro.errors import InputError
 
 Location = tuple[str | int, ...]
@@ -181,6 +182,9 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
     yield "suite", parameters.suite, ("suite",)
     for key, model in parameters.models.items():
         yield "training recipe", model.training, ("models", key, "training")
+    for key, probe in parameters.probes.items():
+        if isinstance(probe, Landscape) and probe.towards:
+            yield "model", probe.towards, ("probes", key, "towards")
     for key, experiment in parameters.experiments.items():
         yield "protocol", experiment.protocol, ("experiments", key, "protocol")
         yield from _names("model", experiment.models, ("experiments", key, "models"))

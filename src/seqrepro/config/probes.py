@@ -6,8 +6,14 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from seqrepro.config.base import Configuration, identity
+from seqrepro.config.training import Objective
 
-RESULTS = {"robustness": "robustness.parquet", "exposure": "exposure.json"}  # what other steps read, by kind
+RESULTS = {  # what other steps read, by kind
+    "robustness": "robustness.parquet",
+    "exposure": "exposure.json",
+    "sharpness": "measurements.parquet",
+    "landscape": "landscape.parquet",
+}
 Probed = Literal["trained", "all"]
 
 
@@ -57,4 +63,71 @@ class Exposure(Configuration):
         return cutoffs
 
 
-Probe = Annotated[Robustness | Exposure, Field(discriminator="kind")]
+class Lanczos(Configuration):
+    """How eigenvectors of the Hessian are found."""
+
+    steps: int = Field(60, ge=2, description="at most so many products with the Hessian")
+    tolerance: float = Field(1e-3, gt=0, description="enough when residuals are below it, as a share of the eigenvalue")
+
+
+class Eigenvalues(Lanczos):
+    """The ends of the Hessian's spectrum, by Lanczos."""
+
+    count: int = Field(5, ge=1, description="eigenvalues at each end")
+
+
+class TraceEstimate(Configuration):
+    """The trace of the Hessian, by Hutch++."""
+
+    products: int = Field(45, ge=6, description="products with the Hessian, a third for each step of the estimate")
+
+
+class Density(Configuration):
+    """The spectral density of the Hessian, by stochastic Lanczos quadrature."""
+
+    runs: int = Field(2, ge=1, description="random starts")
+    steps: int = Field(40, ge=2, description="products with the Hessian a start")
+    smoothing: float = Field(0.01, gt=0, description="deviation of the Gaussians, as a share of the spectrum's width")
+    points: int = Field(1001, ge=2)
+
+
+class Ball(Configuration):
+    """The largest increase of the loss within a ball around the weights."""
+
+    rho: float = Field(0.05, gt=0, description="radius")
+    adaptive_rho: float = Field(0.5, gt=0, description="radius where the ball is scaled by the weights (ASAM)")
+    steps: int = Field(10, ge=0, description="projected steps of ascent after the one of SAM")
+
+
+class OnTrainingLoss(Configuration):
+    """What probes of the training loss have in common: which loss, of whom."""
+
+    users: int = Field(2048, ge=1, description="a sample of training users, the same for all models and seeds")
+    sample_seed: int = Field(1, ge=0, description="of that sample, its negatives, and all random directions")
+    loss: Objective | None = identity(None, description="one for all models; null: what each was trained with")
+    dtype: Literal["float32", "float64"] = "float64"
+    models: Literal["trained"] = identity("trained", description="trained: by gradients")
+
+
+class Sharpness(OnTrainingLoss):
+    """How curved the training loss is at a solution, and how much it rises around it."""
+
+    kind: Literal["sharpness"]
+    eigenvalues: Eigenvalues
+    trace: TraceEstimate
+    density: Density
+    ball: Ball
+
+
+class Landscape(OnTrainingLoss):
+    """The training loss on lines and on a plane through a solution."""
+
+    kind: Literal["landscape"]
+    points: int = Field(51, ge=2, description="of each line")
+    grid: int = Field(51, ge=2, description="of each side of the plane")
+    reach: float = Field(1.0, gt=0, description="distance to both sides along the two eigenvectors")
+    eigenvalues: Lanczos
+    towards: str | None = identity(None, description="a model: also the line to its weights of the same seed")
+
+
+Probe = Annotated[Robustness | Exposure | Sharpness | Landscape, Field(discriminator="kind")]

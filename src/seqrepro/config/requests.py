@@ -54,8 +54,9 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
     if parameters.measures:
         requests |= dict(describe_requests(described, parameters.measures))
     requests |= dict(_candidate_request(run) for run in runs if "candidates" in run.config)
+    requests |= dict(map(_train_request, runs))
     for run in runs:
-        requests |= dict([_train_request(run), *_probe_requests(parameters, run)])
+        requests |= dict(_probe_requests(parameters, run, runs))
     requests |= dict(_suite_requests(parameters, suite, runs, described, registry))
     return SuitePlan(suite, runs, requests, left_out)
 
@@ -117,7 +118,7 @@ def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
     return [f"seqrepro.training.optimizers.{parameters['name']}", *_optimizers(parameters.get("base"))]
 
 
-def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Request]]:
+def _probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterator[tuple[Path, Request]]:
     for name in run.probes:
         probe = parameters.probes[name].canonical()
         module = f"seqrepro.probes.{probe.pop('kind')}"
@@ -125,10 +126,28 @@ def _probe_requests(parameters: Parameters, run: Run) -> Iterator[tuple[Path, Re
         folder = f"{run.folder}/seed-{run.seed}"
         data, negatives = _data(run)[:2], _data(run)[2:]
         inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
+        if other := _other_run(run, probe.pop("towards", None), runs):
+            probe["towards"] = f"{other.folder}/seed-{other.seed}/model.safetensors"
+            inputs.append(probe["towards"])
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
         model = f"seqrepro.models.{run.config['model']['family']}"
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
         yield path, _request("probe", module, f"{folder}/probes/{name}", inputs, wanted, model)
+
+
+def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
+    """The run of a model that differs from a run in nothing but model and training; None if it is a run of it itself.
+
+    Raises:
+        InputError: the suite has no such run.
+    """
+    if model is None or model in (need.model for need in run.needs):
+        return None
+    for other in runs:
+        same = (other.dataset, other.seed, _evaluation(other)) == (run.dataset, run.seed, _evaluation(run))
+        if same and model in (need.model for need in other.needs):
+            return other
+    raise InputError(f"probes: towards '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
 
 
 def _suite_requests(
