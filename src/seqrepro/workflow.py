@@ -115,7 +115,7 @@ class Workflow:
         return self._training(wildcards).inputs[0]
 
     def negatives(self, wildcards: Any) -> list[str]:
-        """The saved negatives of a run, if its protocol has any."""
+        """The saved negatives of a run, if its protocol has any, and the items, if its recipe learns from them."""
         return self._training(wildcards).inputs[2:]
 
     def train_resources(self, wildcards: Any) -> dict[str, Any]:

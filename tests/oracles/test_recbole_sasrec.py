@@ -72,8 +72,8 @@ def made_rows() -> np.ndarray:
     return np.column_stack([users, draw.integers(1, 41, len(users)), times])
 
 
-def recbole_config(folder, name, window, dropout, **changes):
-    """RecBole's configuration: its defaults for SASRec, leave-one-out in the order of time."""
+def recbole_config(folder, name, window, dropout, model="SASRec", **changes):
+    """RecBole's configuration: its defaults for a model, leave-one-out in the order of time."""
     from recbole.config import Config
 
     told = {
@@ -88,7 +88,7 @@ def recbole_config(folder, name, window, dropout, **changes):
         "use_gpu": False,
         "state": "ERROR",
     }
-    return Config(model="SASRec", dataset=name, config_dict=told | changes)
+    return Config(model=model, dataset=name, config_dict=told | changes)
 
 
 def sequences_in_their_numbers(dataset) -> Sequences:

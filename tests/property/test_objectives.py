@@ -11,7 +11,7 @@ from made_data import sequences_of
 from seqrepro.training import negatives as drawing
 from seqrepro.training import softmax
 from seqrepro.training.contrastive import info_nce
-from seqrepro.training.masking import draw_mask, masked_item_loss
+from seqrepro.training.masking import Masking
 from seqrepro.training.negatives import items_outside
 from seqrepro.training.objectives.bce import binary_cross_entropy
 from seqrepro.training.objectives.gbce import generalised_bce
@@ -141,27 +141,14 @@ def test_info_nce(rows, width, temperature, cosine, seed):
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=8), st.floats(0.01, 0.99), st.floats(0, 1), SEEDS)
 def test_masks(lengths, ratio, last_share, seed):
     """Neither none nor all of a row, never padding, and either so many as the rule says or the last alone."""
-    masked = draw_mask(torch.tensor(lengths), max(lengths) + 1, ratio, last_share, torch.Generator().manual_seed(seed))
+    masked = Masking(ratio, last_share, torch.Generator().manual_seed(seed)).draw(
+        torch.tensor(lengths), max(lengths) + 1
+    )
     for n, row in zip(lengths, masked.tolist(), strict=True):
         assert not any(row[n:])
         assert 1 <= sum(row) <= n - 1
         count = min(max(round(n * ratio), 1), n - 1)
         assert sum(row) == count or row[:n] == [False] * (n - 1) + [True]
-
-
-@given(st.lists(st.integers(2, 5), min_size=1, max_size=4), SEEDS)
-def test_masked_item_loss(lengths, seed):
-    generator, n_items = torch.Generator().manual_seed(seed), 6
-    hidden = torch.randn(len(lengths), 5, 3, generator=generator, dtype=torch.float64).requires_grad_()
-    table = torch.randn(n_items + 1, 3, generator=generator, dtype=torch.float64).requires_grad_()
-    padded = torch.randint(1, n_items + 1, (len(lengths), 5), generator=generator)
-    padded *= torch.arange(5) < torch.tensor(lengths)[:, None]
-    masked = draw_mask(torch.tensor(lengths), 5, 0.5, 0.2, generator)
-    losses = [
-        torch.logsumexp(table[1:] @ hidden[row, place], 0) - table[padded[row, place]] @ hidden[row, place]
-        for row, place in masked.nonzero().tolist()
-    ]
-    assert_same(masked_item_loss(hidden, table, padded, masked), torch.stack(losses).mean(), (hidden, table))
 
 
 @given(ROWS, st.integers(7, 9), SEEDS)

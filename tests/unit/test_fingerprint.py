@@ -291,6 +291,7 @@ HARNESS = {
     "seqrepro.config.dataset_plan",
     "seqrepro.config.datasets",
     "seqrepro.config.describe_plan",
+    "seqrepro.config.fit",
     "seqrepro.config.generators",
     "seqrepro.config.load",
     "seqrepro.config.measures",

@@ -5,6 +5,7 @@ Needs SEQREPRO_MIRROR, a folder with the files.
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from scipy.sparse.csgraph import connected_components
 from seqrepro.data import prepare, retrieve
 from seqrepro.data.library import Library, NotAtHand
 from seqrepro.data.registry import load_registry
-from seqrepro.data.sequences import Sequences, offsets_of
+from seqrepro.data.sequences import read_sequences
 from seqrepro.data.splits import leave_one_out
+from seqrepro.models.interfaces import build_sequential
 from seqrepro.request import Request
+from seqrepro.training.inputs import read_attributes
+from seqrepro.training.pretraining import s3_rec
 from seqrepro.training.views import make_view
 
 REGISTRY = Path(__file__).parents[2] / "registry" / "datasets.yaml"
@@ -155,24 +159,31 @@ def _largest_cycle(library, name: str) -> int:
     return int(np.bincount(connected_components(graph, directed=True, connection="strong")[1]).max())
 
 
-@pytest.mark.parametrize(
-    ("name", "targets"),
-    [
-        ("amazon-2014-beauty-s3rec", 128_031),
-        ("amazon-2014-sports-s3rec", 187_944),
-        ("amazon-2014-toys-s3rec", 106_592),
-        ("yelp-2019-s3rec-sequences", 217_739),
-        ("lastfm-s3rec-sequences", 24_893),
-    ],
-)
-def test_targets_of_an_epoch_of_s3recs_fine_tuning(library, name, targets):
-    """A window of 50 over all positions: inputs s_1..s_{m-3}, targets s_2..s_{m-2} of a user."""
-    numbered, ordered = library.ordered(name, {"k_core": 5}, None)
-    users, items, lengths = (
-        torch.as_tensor(np.asarray(x), dtype=torch.int64) for x in (ordered.users, ordered.items, ordered.lengths)
-    )
-    split = leave_one_out(Sequences(users, items, offsets_of(lengths), None, len(numbered.item_ids)))
-    assert make_view("all_positions", split.train).n_targets(50) == targets
+S3REC = {  # targets of an epoch of fine-tuning, instances of an epoch of pre-training, attributes, parameters of both
+    "amazon-2014-beauty-s3rec": (128_031, 150_258, 637, 935_360),
+    "amazon-2014-sports-s3rec": (187_944, 223_464, 2_277, 1_440_704),
+    "amazon-2014-toys-s3rec": (106_592, 125_896, 1_027, 948_992),
+    "yelp-2019-s3rec-sequences": (217_739, 247_854, 1_001, 1_466_304),
+    "lastfm-s3rec-sequences": (24_893, 25_726, 388, 378_304),
+}
+
+
+@pytest.mark.parametrize("name", S3REC)
+def test_the_counts_of_s3rec(name):
+    """Inputs s_1..s_{m-3}, targets s_2..s_{m-2} of a user, 50 at most; each prefix of the last 50 of s_1..s_{m-2}."""
+    folder = _prepared(name, 5)
+    n_items = json.loads((folder / "statistics.json").read_text())["n_items"]
+    split = leave_one_out(read_sequences(folder / "sequences.parquet", n_items))
+    split = replace(split, attributes=read_attributes(folder / "items.parquet", n_items))
+    parameters = {"family": "sasrec", "positions_from": "newest", "mask_row": True}  # all sizes at their defaults
+    model = build_sequential(parameters, n_items, torch.Generator())
+    first = s3_rec.build({}, split, model, torch.Generator())
+    assert (
+        make_view("all_positions", split.train).n_targets(50),
+        len(first.view(split.train, 50)),
+        split.attributes.shape[1] - 1,
+        sum(weight.numel() for network in (model, first) for weight in network.parameters()),
+    ) == S3REC[name]
 
 
 def test_ml_100k_prepared():

@@ -86,6 +86,18 @@ def test_the_recbole_order_is_made_from_interactions(make_plan, change):
     assert all(inputs[:2] == data for inputs in inputs_of(plan, "probe"))
 
 
+def test_a_pretraining_needs_the_items_and_its_own_code(make_plan, change):
+    change("max_length: 10", "max_length: 10\n      mask_row: true")
+    change("budget: {epochs: 2", "pretraining: {name: s3_rec, epochs: 1}\n    budget: {epochs: 2")
+    plan = make_plan()
+    items = "data/prepared/toy/items.parquet"
+    trained = [request for request in plan.of("train").values() if "seqrepro.models.sasrec" in request.uses]
+    assert all(request.inputs[2:] == [items] for request in trained)
+    assert all(request.uses[-1] == "seqrepro.training.pretraining.s3_rec" for request in trained)
+    others = [request for request in plan.requests.values() if request not in trained and request.step != "report"]
+    assert not any(items in request.inputs for request in others)
+
+
 def test_negatives_are_drawn_once_for_all_runs(make_plan, change):
     change("{split: leave_one_out}", "{split: leave_one_out, candidates: popularity, negatives: {count: 9, seed: 1}}")
     plan = make_plan()

@@ -10,10 +10,11 @@ import sys
 import time
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
-from seqrepro.files import sha256_file
+from seqrepro.files import sha256_file, write_parquet
 from seqrepro.training import loop, train
 from seqrepro.training.checkpoint import CheckpointStore
 
@@ -87,8 +88,26 @@ def test_killed_at_a_step(undisturbed, last_step, checkpoint_seconds):
     assert not train.checkpoint_folder(request.output).exists()
 
 
+BERT4REC = SASREC | {"family": "bert4rec"}
+FIRST = {
+    "name": "s3_rec",
+    "epochs": 2,
+    "batch_size": 200,
+    "mask_ratio": 0.2,
+    "aap": 0.2,
+    "mip": 1.0,
+    "map": 1.0,
+    "sp": 0.5,
+}
+CONTRAST = {"name": "cl4srec", "base": {"name": "cross_entropy"}, "weight": 0.1, "temperature": 1.0, "cosine": False}
+CONTRAST |= {"crop": 0.6, "mask": 0.3, "reorder": 0.6}
 OTHERS = {  # what a checkpoint must also know: how many prefixes were used; where negatives and directions go on; ...
     "prefixes": ({"view": "prefixes", "last": 6}, 31),
+    "pretraining": ({"pretraining": FIRST}, 1),
+    "pretraining, at its end": ({"pretraining": FIRST}, 4),
+    "after the pretraining": ({"pretraining": FIRST}, 6),
+    "cloze": ({"view": "cloze", "masking": {"ratio": 0.3, "last_share": 0.1}}, 9),
+    "augmentation": ({"objective": CONTRAST}, 9),
     "negatives": ({"objective": {"name": "bce", "negatives": 3, "exclude": "history"}}, 9),
     "sam": ({"optimizer": sharp("sam", masks="fresh")}, 9),
     "looksam": ({"optimizer": sharp("looksam")}, 10),  # of the steps 9 to 12 only the first has a second pass
@@ -96,13 +115,22 @@ OTHERS = {  # what a checkpoint must also know: how many prefixes were used; whe
 }
 
 
+def write_items(folder):
+    """items.parquet: each of the 30 items has two of four attributes."""
+    lists = pa.array([[str(item % 2), str(2 + item % 3 % 2)] for item in range(1, 31)], pa.list_(pa.string()))
+    write_parquet(folder / "items.parquet", pa.table({"item": pa.array(range(1, 31), pa.int32()), "attributes": lists}))
+    return str(folder / "items.parquet")
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_killed_inside_an_epoch_of_another_recipe(undisturbed, name):
     folder, inputs, _ = undisturbed
     changes, step = OTHERS[name]
-    whole = train_request(inputs, SASREC, TRAINING | changes, str(folder / f"runs/{name}"))
+    inputs = [*inputs, write_items(folder / "data")] if "pretraining" in changes else inputs
+    model = BERT4REC if name == "cloze" else SASREC | {"mask_row": True}
+    whole = train_request(inputs, model, TRAINING | changes, str(folder / f"runs/{name}"))
     train.run(whole)
-    request = train_request(inputs, SASREC, TRAINING | changes, str(folder / f"runs/{name}-killed"))
+    request = train_request(inputs, model, TRAINING | changes, str(folder / f"runs/{name}-killed"))
     assert_killed(start(request, step))
     train.run(request)
     assert digests(request.output) == digests(whole.output)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from seqrepro.config.fit import misfit
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import Landscape
 from seqrepro.errors import InputError
@@ -75,7 +76,7 @@ def parse_parameters(text: str, name: str, overrides: dict[str, Any] | None = No
     except ValidationError as error:
         faults = [_explain(fault, merged) for fault in error.errors(include_url=False)]
     else:
-        faults = list(_broken_references(parameters))
+        faults = [*_broken_references(parameters), *_misfits(parameters)]
     if faults:
         raise InputError("\n".join(f"{name}:{_line(tree, place)}: {_dotted(place)}: {what}" for place, what in faults))
     return parameters
@@ -175,6 +176,14 @@ def _broken_references(parameters: Parameters) -> list[tuple[Location, str]]:
         for kind, name, place in _references(parameters)
         if name not in known[kind]
     ]
+
+
+def _misfits(parameters: Parameters) -> Iterator[tuple[Location, str]]:
+    """Models whose recipe cannot train their architecture."""
+    for key, model in parameters.models.items():
+        recipe = parameters.training.get(model.training)
+        if recipe is not None and (why := misfit(model.architecture, recipe)):
+            yield ("models", key, "training"), why
 
 
 def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
 from seqrepro.config.architectures.markov import MarkovParameters
@@ -19,7 +20,12 @@ from seqrepro.config.training import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes part of file names")]
 Architecture = Annotated[
-    PopularityParameters | MarkovParameters | ItemKNNParameters | EASEParameters | SASRecParameters,
+    PopularityParameters
+    | MarkovParameters
+    | ItemKNNParameters
+    | EASEParameters
+    | SASRecParameters
+    | BERT4RecParameters,
     Field(discriminator="family"),
 ]
 

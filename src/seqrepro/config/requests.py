@@ -105,10 +105,12 @@ def _train_request(run: Run) -> tuple[Path, Request]:
     if run.is_trained:
         modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
         modules += _optimizers(training["optimizer"])
+    if "pretraining" in training:
+        modules.append(f"seqrepro.training.pretraining.{training['pretraining']['name']}")
     folder = f"{run.folder}/seed-{run.seed}"
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
-    return path, _request("train", "seqrepro.training.train", folder, _data(run), wanted, *modules)
+    return path, _request("train", "seqrepro.training.train", folder, [*_data(run), *_items(run)], wanted, *modules)
 
 
 def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
@@ -282,6 +284,11 @@ def _papers(runs: list[Run]) -> set[str]:
 def _data(run: Run) -> list[str]:
     """What a training reads, and every probe of it: the data, its statistics and, if there are any, the negatives."""
     return [*_prepared(run), *([_negatives(run)] if "candidates" in run.config else [])]
+
+
+def _items(run: Run) -> list[str]:
+    """The items with their attributes, where a recipe learns from them."""
+    return [f"data/prepared/{run.dataset}/items.parquet"] if "pretraining" in run.config["training"] else []
 
 
 def _prepared(run: Run) -> list[str]:

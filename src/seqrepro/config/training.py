@@ -58,7 +58,22 @@ class GeneralisedBCE(Configuration):
     exclude: Exclude = "target"
 
 
-Objective = Annotated[CrossEntropy | SampledSoftmax | BinaryCrossEntropy | GeneralisedBCE, Field(discriminator="name")]
+class CL4SRec(Configuration):
+    """A loss of the next item, and InfoNCE between two augmented views of each row (CL4SRec, Xie et al. 2022)."""
+
+    name: Literal["cl4srec"]
+    base: Annotated[CrossEntropy | BinaryCrossEntropy, Field(discriminator="name", description="of the next item")]
+    weight: float = Field(0.1, gt=0, description="of InfoNCE")
+    temperature: float = Field(1.0, gt=0, description="similarities are divided by it")
+    cosine: bool = Field(False, description="similarity of directions instead of inner products")
+    crop: float = Field(0.6, gt=0, le=1, description="share of a row that is kept")
+    mask: float = Field(0.3, ge=0, le=1, description="share of a row that is masked")
+    reorder: float = Field(0.6, ge=0, le=1, description="share of a row that is shuffled")
+
+
+Objective = Annotated[
+    CrossEntropy | SampledSoftmax | BinaryCrossEntropy | GeneralisedBCE | CL4SRec, Field(discriminator="name")
+]
 
 
 class Adam(Configuration):
@@ -141,6 +156,26 @@ class Budget(Configuration):
     )
 
 
+class Masking(Configuration):
+    """Which items of a row are masked (BERT4Rec, Sun et al. 2019)."""
+
+    ratio: float = Field(0.2, gt=0, lt=1, description="share of a row's items, at least one and never all")
+    last_share: float = Field(0.0, ge=0, le=1, description="probability that it is the last item alone")
+
+
+class S3RecPretraining(Configuration):
+    """Pre-training on the attributes of items and on parts of histories (S3-Rec, Zhou et al. 2020)."""
+
+    name: Literal["s3_rec"]
+    epochs: int = Field(ge=1, description="passes over all prefixes of all training rows; there is no validation")
+    batch_size: int = Field(100, ge=1, description="prefixes a step")
+    mask_ratio: float = Field(0.2, ge=0, lt=1, description="probability of an item before the last to be masked")
+    aap: float = Field(0.2, ge=0, description="weight of the attributes of items that are seen")
+    mip: float = Field(1.0, ge=0, description="weight of the masked items")
+    map: float = Field(1.0, ge=0, description="weight of the attributes of masked items")
+    sp: float = Field(0.5, ge=0, description="weight of the segments")
+
+
 class Gradient(Configuration):
     """Training by gradient descent."""
 
@@ -148,9 +183,14 @@ class Gradient(Configuration):
     objective: Objective
     optimizer: Optimizer
     budget: Budget
-    view: Literal["all_positions", "prefixes"] = Field(
+    view: Literal["all_positions", "prefixes", "cloze"] = Field(
         "all_positions",
-        description="an example is a user with all positions as targets, or a prefix with the next item",
+        description="an example is a user with all positions as targets, a prefix with the next item, "
+        "or a user with masked items as targets",
+    )
+    masking: Masking | None = identity(None, description="with the view cloze: which items are masked")
+    pretraining: S3RecPretraining | None = identity(
+        None, description="a stage before, with an optimizer of the same parameters; its weights are the start"
     )
     last: int | None = identity(None, ge=2, description="train on the last so many interactions of each user only")
     precision: Literal["fp32", "tf32", "bf16"] = Field(
@@ -158,6 +198,13 @@ class Gradient(Configuration):
     )
     threads: int = Field(1, ge=1, description="CPU threads; part of the result, never taken from --cores")
     device: Literal["cpu", "cuda"] = identity("cpu")
+
+    @model_validator(mode="after")
+    def _cloze_masks(self) -> "Gradient":
+        if (self.view == "cloze") != (self.masking is not None):
+            found = f"view {self.view} {'without' if self.masking is None else 'with'} masking"
+            raise ValueError(f"found {found}; expected masking with the view cloze, and only there")
+        return self
 
     @model_validator(mode="after")
     def _tf32_needs_a_gpu(self) -> "Gradient":

@@ -7,7 +7,7 @@
   values lie 128 s apart (64 s before 2004), so interactions nearer than that stand in the order of the file.
 - `global_temporal`: one moment for all users after which nothing is learned.
 
-Shapes: U users, U' evaluated users of a split, N interactions, C negatives.
+Shapes: U users, U' evaluated users of a split, N interactions, C negatives, A attributes.
 """
 
 import math
@@ -39,6 +39,7 @@ class Split:
     histories: dict[str, Sequences]  # evaluated users only
     targets: dict[str, Tensor]  # [U'] the held-out item, aligned with the histories
     negatives: dict[str, Tensor] = field(default_factory=dict)  # [U', C] int64 saved candidates; {}: none are used
+    attributes: Tensor | None = None  # [V+1, A+1] bool: which items have which; None: not asked for, or there are none
 
     def evaluation(self, name: str) -> tuple[Sequences, Tensor, Tensor | None]:
         """What is ranked in one evaluation split: histories, targets [U'] and the negatives, if there are any."""

@@ -39,7 +39,10 @@ class ClosedFormModel(Protocol):
 
 
 class SequentialModel(nn.Module):
-    """A network over padded histories that scores items by the inner product with their embeddings."""
+    """A network over padded histories that scores items by the inner product with their rows of a table.
+
+    D is the width of that table: the one of the embeddings, or more where a row holds more than an embedding.
+    """
 
     max_length: int  # L, the longest history that the model sees
 

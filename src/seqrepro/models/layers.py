@@ -11,11 +11,11 @@ INITIAL_DEVIATION = 0.02
 NORM_EPSILON = 1e-12
 
 
-class CausalSelfAttention(nn.Module):
-    """Multi-head scaled dot-product attention in which a position sees itself and what came before.
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention, causal or in both directions.
 
     softmax(Q K^T / sqrt(D / H)) V by head, linear maps with biases for Q, K, V and the output
-    (Vaswani et al. 2017, section 3.2). With padding on the right no key mask is needed.
+    (Vaswani et al. 2017, section 3.2).
     """
 
     def __init__(self, width: int, heads: int, attention_dropout: float) -> None:
@@ -25,12 +25,19 @@ class CausalSelfAttention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[B, L, D] -> [B, L, D]."""
+    def forward(self, inputs: Tensor, seen: Tensor | None = None) -> Tensor:
+        """[B, L, D] -> [B, L, D].
+
+        Args:
+            inputs: rows, padded on the right.
+            seen: the positions that all positions of a row see, [B, L] bool; by default a position sees itself and
+                what came before, so that padding needs no mask.
+        """
         by_head = self.query_key_value(inputs).unflatten(-1, (3, self.heads, -1))
         query, key, value = by_head.permute(2, 0, 3, 1, 4)  # each [B, H, L, D/H]
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        keys = None if seen is None else seen[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(query, key, value, keys, dropout, is_causal=seen is None)
         outputs: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return outputs
 
@@ -60,9 +67,9 @@ class PostNormBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[B, L, D] -> [B, L, D]."""
-        mixed = self.mixer_norm(inputs + self.dropout(self.mixer(inputs)))
+    def forward(self, inputs: Tensor, *context: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]; the mixer is given the context too."""
+        mixed = self.mixer_norm(inputs + self.dropout(self.mixer(inputs, *context)))
         outputs: Tensor = self.feed_forward_norm(mixed + self.dropout(self.feed_forward(mixed)))
         return outputs
 

@@ -15,7 +15,7 @@ has L - 1: this is padding on the left, the form of SASRec's authors and of S3-R
 then the length of the whole input, so that an item's place says how many targets are still to come.
 
 Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984. S3-Rec's code
-has one row of D more, for a mask that its fine-tuning never shows.
+has one row of D more, for a mask that its fine-tuning never shows; `mask_row` adds it, for training that shows it.
 
 Shapes: B rows, L length, D width, V items, I inner width, n layers.
 """
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.data.sequences import index_range
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.models.layers import NORM_EPSILON, CausalSelfAttention, PostNormBlock, initialise
+from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, initialise
 
 
 class SASRec(SequentialModel):
@@ -38,25 +38,31 @@ class SASRec(SequentialModel):
         super().__init__()
         p = parameters
         self.max_length, self.positions_from = p.max_length, p.positions_from
-        self.items = nn.Embedding(n_items + 1, p.width, padding_idx=0)
+        self.n_items, self.mask = n_items, n_items + 1
+        self.items = nn.Embedding(n_items + 1 + p.mask_row, p.width, padding_idx=0)
         self.positions = nn.Embedding(p.max_length, p.width)
         self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(p.dropout)
         self.blocks = nn.ModuleList(
-            PostNormBlock(CausalSelfAttention(p.width, p.heads, p.attention_dropout), p.width, p.inner_width, p.dropout)
+            PostNormBlock(SelfAttention(p.width, p.heads, p.attention_dropout), p.width, p.inner_width, p.dropout)
             for _ in range(p.layers)
         )
 
-    def hidden(self, padded_BL: Tensor) -> Tensor:
-        """Representations [B, L, D] of right-padded item ids [B, L], L at most `max_length`."""
+    def hidden(self, padded_BL: Tensor, both_ways: bool = False) -> Tensor:
+        """Representations [B, L, D] of right-padded item ids [B, L], L at most `max_length`.
+
+        Every position sees all items of its row with `both_ways`, which only S3-Rec's pre-training asks for.
+        """
+        context = [padded_BL != 0] if both_ways else []
         states: Tensor = self.dropout(self.norm(self.items(padded_BL) + self._positions_of(padded_BL)))
         for block in self.blocks:
-            states = block(states)
+            states = block(states, *context)
         return states
 
     def item_table(self) -> Tensor:
         """Item embeddings [V+1, D]; row 0 is padding."""
-        return self.items.weight
+        rows = self.items.weight
+        return rows if len(rows) == self.n_items + 1 else rows[: self.n_items + 1]
 
     def _positions_of(self, padded_BL: Tensor) -> Tensor:
         """Position embeddings [L, D], or [B, L, D] where they depend on the length of a row."""

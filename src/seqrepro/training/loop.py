@@ -20,12 +20,13 @@ from seqrepro.evaluation.metrics import mean
 from seqrepro.evaluation.ranking import Ranks, rank_all
 from seqrepro.models.interfaces import SequentialModel, build_sequential
 from seqrepro.training.checkpoint import CheckpointStore
+from seqrepro.training.masking import Masking
 from seqrepro.training.outcome import PARTS, Outcome, Work, epoch_line, rank_split
 from seqrepro.training.precision import add_gradients
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.stopping import RULES
-from seqrepro.training.views import Batch, make_view
+from seqrepro.training.views import Batch, View, make_cloze_view, make_view
 
 CHECKPOINT_SECONDS = 60.0
 OnEpoch = Callable[[list[Line]], None]
@@ -69,6 +70,7 @@ class Progress:
     measures: dict[str, list[float]] = field(default_factory=dict)  # what else the optimizer measured on them
     seconds: float = 0.0  # spent in the current epoch
     log: list[Line] = field(default_factory=list)  # one line a finished epoch
+    pretraining: list[float] = field(default_factory=list)  # mean loss of each finished epoch of it
     best_value: float = -math.inf  # as the stopping rule reads it
     best_epoch: int = 0
 
@@ -85,11 +87,9 @@ class Trainer:
         self.randomness = Randomness(seed)
         self.split = _on_device(split, device)
         self.model = build_sequential(config["model"], split.train.n_items, self.randomness.init).to(device)
-        self.objective = cast(Objective, _build("objectives", recipe["objective"], split))
-        self.optimizer = cast(Optimizer, _build("optimizers", recipe["optimizer"], self.model, self.randomness))
-        self.store = store
-        self.view = make_view(recipe["view"], self.split.train, recipe.get("last"))
-        self.permutation = torch.arange(len(self.view))  # [E]
+        self.recipe, self.store = recipe, store
+        self.pretraining = self._pretraining() if "pretraining" in recipe else None
+        self._enter_stage()
         self.progress = Progress()
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.best_weights = self._weights()
@@ -100,6 +100,9 @@ class Trainer:
         saved = self.store.load()
         if saved is not None:
             self._load_state(saved)
+        while self.pretraining:
+            self._pretraining_epoch()
+            self._save()
         while not self.stopped:
             self._epoch()
             on_epoch(self.progress.log)
@@ -123,7 +126,24 @@ class Trainer:
         return Work(targets, progress.step, progress.passes, self.seconds)
 
     def _epoch(self) -> None:
-        progress, started = self.progress, time.monotonic() - self.progress.seconds
+        started = time.monotonic() - self.progress.seconds
+        self._pass(started)
+        self._finish_epoch(self._validate(), started)
+
+    def _pretraining_epoch(self) -> None:
+        progress = self.progress
+        self._pass(time.monotonic() - progress.seconds)
+        progress.pretraining.append(math.fsum(progress.losses) / len(progress.losses))
+        progress.position, progress.losses, progress.seconds = 0, [], 0.0
+        if len(progress.pretraining) == self.recipe["pretraining"]["epochs"]:
+            self.seconds |= {"pretraining": self.seconds["batch"] + self.seconds["step"]}
+            self.seconds |= dict.fromkeys(("batch", "step", "forward_backward"), 0.0)
+            self.pretraining = None
+            self._enter_stage()
+
+    def _pass(self, started: float) -> None:
+        """The rest of an epoch's steps."""
+        progress = self.progress
         if progress.position == 0:
             self.permutation = torch.randperm(len(self.view), generator=self.randomness.shuffle)
         saved = time.monotonic()
@@ -134,21 +154,19 @@ class Trainer:
                 progress.seconds = time.monotonic() - started
                 self._save()
                 saved = time.monotonic()
-        self._finish_epoch(self._validate(), started)
 
     def _step(self) -> None:
         progress = self.progress
-        examples = self.permutation[progress.position : progress.position + self.budget["batch_size"]]
+        examples = self.permutation[progress.position : progress.position + self.batch_size]
         with self._timed("batch"):
             batch = self.view.batch(examples)
-
         with self._timed("step"):
-            measured = self.optimizer.step(lambda: self._pass(batch))
+            measured = self.optimizer.step(lambda: self._gradients(batch))
         progress.step += 1
         progress.position += len(examples)
         self._note(measured)
 
-    def _pass(self, batch: Batch) -> Measures:
+    def _gradients(self, batch: Batch) -> Measures:
         self.progress.passes += 1
         with self._timed("forward_backward"):
             self.optimizer.zero_grad()
@@ -183,6 +201,32 @@ class Trainer:
         progress.log.append(line | measured)
         progress.position, progress.losses, progress.measures, progress.seconds = 0, [], {}, 0.0
 
+    def _pretraining(self) -> Any:
+        """What only the first stage has: its objective, with weights of its own."""
+        chosen = self.recipe["pretraining"]
+        made = _build("pretraining", chosen, self.split, self.model, self.randomness.init)
+        return made.to(self.device)
+
+    def _enter_stage(self) -> None:
+        """Set what a step needs: objective, examples, batch size and a fresh optimizer."""
+        recipe, chosen, first = self.recipe, self.recipe["optimizer"], self.pretraining
+        trained: torch.nn.Module = self.model
+        if first:
+            self.objective, self.batch_size = cast(Objective, first), recipe["pretraining"]["batch_size"]
+            self.view = first.view(self.split.train, self.model.max_length)
+            trained, chosen = torch.nn.ModuleList([self.model, first]), _innermost(chosen)
+        else:
+            self.objective = cast(Objective, _build("objectives", recipe["objective"], self.split))
+            self.view, self.batch_size = self._make_view(recipe), self.budget["batch_size"]
+        self.optimizer = cast(Optimizer, _build("optimizers", chosen, trained, self.randomness))
+        self.permutation = torch.arange(len(self.view))  # [E]
+
+    def _make_view(self, recipe: dict[str, Any]) -> View:
+        if recipe["view"] != "cloze":
+            return make_view(recipe["view"], self.split.train, recipe.get("last"))
+        masking = Masking(**recipe["masking"], generator=self.randomness.masking)
+        return make_cloze_view(self.split.train, masking, self.model.max_length, recipe.get("last"))
+
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
@@ -196,6 +240,7 @@ class Trainer:
         state = {
             "model": self.model.state_dict(),
             "best_weights": self.best_weights,
+            "pretraining": self.pretraining.state_dict() if self.pretraining else None,
             "optimizer": self.optimizer.state_dict(),
             "randomness": self.randomness.state(),
             "permutation": self.permutation,
@@ -208,6 +253,11 @@ class Trainer:
     def _load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.best_weights = state["best_weights"]
+        if self.pretraining and state["pretraining"] is None:
+            self.pretraining = None
+            self._enter_stage()
+        elif self.pretraining:
+            self.pretraining.load_state_dict(state["pretraining"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.randomness.load(state["randomness"])
         self.permutation = state["permutation"]
@@ -241,7 +291,13 @@ def fit_gradient(
         stopped=trainer.stopped,
         ranking_seconds=time.monotonic() - started,
         work=trainer.work,
+        pretraining=trainer.progress.pretraining,
     )
+
+
+def _innermost(optimizer: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer is built around, in the end: it alone trains a first stage."""
+    return _innermost(optimizer["base"]) if "base" in optimizer else optimizer
 
 
 def _mean(values: list[float]) -> float:

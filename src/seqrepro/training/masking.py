@@ -7,51 +7,64 @@ row of n >= 2 items, by itself:
 - otherwise k = max(1, round(ratio n)) different positions, all sets of k equally likely, but never all n: k <= n - 1.
 
 So every row has at least one masked item and at least one that is seen. Halves are rounded to the even number. The code
-also has a cap on k, which is ratio times the longest row in its own settings and so never binds.
+also has a cap on k, which is ratio times the longest row in its own settings and so never binds. It writes each row ten
+times with masks that are drawn once, and once with the last item masked: a `last_share` of 1/11. Here the masks are
+drawn anew whenever a row is shown.
 
-loss = mean over the M masked positions of -log softmax(E_{1..V} h)[item behind the mask]
-
-Shapes: B rows, L length, D width, V items, M masked positions of the batch.
+Shapes: B rows, L length.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from seqrepro.errors import InputError
-from seqrepro.training.softmax import mean_cross_entropy
 
 
-def draw_mask(lengths: Tensor, max_length: int, ratio: float, last_share: float, generator: torch.Generator) -> Tensor:
-    """Which items are masked: [B, L] bool, False at padding, on the device of `lengths`.
+@dataclass(frozen=True)
+class Masking:
+    """How items are chosen to be masked, and from which generator."""
+
+    ratio: float  # share of a row's items that is masked, in (0, 1)
+    last_share: float  # probability that only the last item of a row is masked, in [0, 1]
+    generator: torch.Generator  # of masks, on the CPU
+
+    def draw(self, lengths: Tensor, max_length: int) -> Tensor:
+        """Which items are masked: [B, L] bool, False at padding, on the device of `lengths`.
+
+        Args:
+            lengths: items of each row, padded on the right, [B].
+            max_length: L, at least the longest row.
+
+        Raises:
+            InputError: a row of fewer than 2 items, which would be masked wholly or not at all.
+        """
+        if len(lengths) and int(lengths.min()) < 2:
+            raise InputError(f"masking: a row of {int(lengths.min())} items; expected at least 2")
+        n = lengths.cpu()[:, None]
+        rank = random_ranks(lengths.cpu(), max_length, self.generator)
+        only_last = torch.rand(len(n), 1, generator=self.generator, dtype=torch.float64) < self.last_share
+        masked = torch.where(only_last, torch.arange(max_length) == n - 1, rank < self.count(n))
+        return masked.to(lengths.device)
+
+    def count(self, lengths: Tensor) -> Tensor:
+        """How many items of rows of these lengths are masked when it is not only the last; the shape of `lengths`."""
+        return (lengths * self.ratio).round().long().clamp(min=1).minimum(lengths - 1)
+
+    def expected(self, lengths: Tensor) -> int:
+        """How many items of all rows are masked on average, rounded."""
+        return round(float((self.last_share + (1 - self.last_share) * self.count(lengths)).sum()))
+
+
+def random_ranks(lengths: Tensor, max_length: int, generator: torch.Generator) -> Tensor:
+    """The ranks 0..n-1 of each row's n items in a random order, [B, L]; padding comes last.
 
     Args:
-        lengths: items of each row, padded on the right, [B].
+        lengths: n of each row, [B], on the CPU.
         max_length: L, at least the longest row.
-        ratio: share of a row's items that is masked, in (0, 1).
-        last_share: probability that only the last item of a row is masked, in [0, 1].
-        generator: the CPU generator of masks.
-
-    Raises:
-        InputError: a row of fewer than 2 items, which would be masked wholly or not at all.
+        generator: a CPU generator.
     """
-    if len(lengths) and int(lengths.min()) < 2:
-        raise InputError(f"masking: a row of {int(lengths.min())} items; expected at least 2")
-    n = lengths.cpu()[:, None]
-    places = torch.arange(max_length)
-    order = torch.rand(len(n), max_length, generator=generator, dtype=torch.float64)
-    rank = order.masked_fill(places >= n, 2.0).argsort(dim=1, stable=True).argsort(dim=1)  # padding comes last
-    count = (n * ratio).round().long().clamp(min=1).minimum(n - 1)
-    only_last = torch.rand(len(n), 1, generator=generator, dtype=torch.float64) < last_share
-    return torch.where(only_last, places == n - 1, rank < count).to(lengths.device)
-
-
-def masked_item_loss(hidden: Tensor, table: Tensor, padded: Tensor, masked: Tensor) -> Tensor:
-    """Mean cross-entropy over the masked positions; representations elsewhere play no part.
-
-    Args:
-        hidden: representations [B, L, D] of the rows with masks in them.
-        table: item embeddings [V+1, D]; row 0 is padding, and the mask has no row here: neither is a class.
-        padded: the true item ids 1..V, 0 at padding, [B, L].
-        masked: which of them were masked, [B, L] bool.
-    """
-    return mean_cross_entropy(hidden[masked], table, padded[masked])
+    order = torch.rand(len(lengths), max_length, generator=generator, dtype=torch.float64)
+    order.masked_fill_(torch.arange(max_length) >= lengths[:, None], 2.0)
+    return order.argsort(dim=1, stable=True).argsort(dim=1)

@@ -1,6 +1,6 @@
 """What a training hands over, and the run folder that is written from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,14 @@ HISTORY_SCHEMA = pa.schema(
 )
 
 
-PARTS = ("batch", "step", "forward_backward", "validation", "checkpoint")  # a step encloses its forward_backward
+PARTS = (
+    "pretraining",
+    "batch",
+    "step",
+    "forward_backward",
+    "validation",
+    "checkpoint",
+)  # a step has its forward_backward
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Work:
         seconds = dict(self.seconds)
         step = seconds.pop("step")
         training = seconds["batch"] + step
+        if not seconds["pretraining"]:
+            del seconds["pretraining"]
         seconds["optimizer"] = step - seconds["forward_backward"]
         return {
             "targets": self.targets,
@@ -64,6 +73,7 @@ class Outcome:
     stopped: str  # patience, budget or closed_form
     ranking_seconds: float
     work: Work | None = None  # of a training by gradients
+    pretraining: list[float] = field(default_factory=list)  # mean loss of each epoch of a first stage
 
 
 def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> pa.Table:
@@ -116,14 +126,16 @@ def _metrics(outcome: Outcome, n_items: int) -> dict[str, Any]:
         "epochs": outcome.log[-1]["epoch"],
         "stopped": outcome.stopped,
         **({"passes": work.passes} if work and work.passes > work.steps else {}),
+        **({"pretraining_losses": outcome.pretraining} if outcome.pretraining else {}),
         "metrics": {name: summarise(table, n_items) for name, table in outcome.ranks.items()},
     }
 
 
 def _timing(outcome: Outcome) -> dict[str, Any]:
     seconds = [line["seconds"] for line in outcome.log]
+    before = outcome.work.seconds["pretraining"] if outcome.work else 0.0
     return {
-        "seconds_total": round(sum(seconds) + outcome.ranking_seconds, 3),
+        "seconds_total": round(before + sum(seconds) + outcome.ranking_seconds, 3),
         "seconds_per_epoch": seconds,
         "seconds_ranking": round(outcome.ranking_seconds, 3),
         **(outcome.work.as_json() if outcome.work else {}),

@@ -9,8 +9,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-GENERATORS = ("init", "shuffle", "negatives", "masking", "perturbation")
-OF_THE_BATCH = ("negatives", "masking")  # what else a loss is computed from than weights and rows
+GENERATORS = ("init", "shuffle", "negatives", "masking", "augmentation", "perturbation")
+OF_THE_BATCH = ("negatives", "masking", "augmentation")  # what else a loss is computed from than weights and rows
 DROPOUT = ("dropout", "dropout_cuda")
 
 
@@ -26,12 +26,18 @@ def generator_for(seed: int, purpose: str) -> torch.Generator:
 
 
 class Randomness:
-    """The generators of one run: those of GENERATORS on the CPU, and torch's global one for dropout."""
+    """The generators of one run: one a purpose on the CPU, and torch's global one for dropout."""
+
+    init: torch.Generator
+    shuffle: torch.Generator
+    negatives: torch.Generator
+    masking: torch.Generator
+    augmentation: torch.Generator
+    perturbation: torch.Generator
 
     def __init__(self, seed: int) -> None:
-        self.init, self.shuffle, self.negatives, self.masking, self.perturbation = (
-            generator_for(seed, name) for name in GENERATORS
-        )
+        for name in GENERATORS:
+            setattr(self, name, generator_for(seed, name))
         torch.manual_seed(seed_for(seed, "dropout"))
 
     def state(self) -> dict[str, Tensor]:

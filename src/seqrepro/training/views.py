@@ -4,29 +4,33 @@
   it, cut to the last `max_length` of the row; targets before that window are not predicted.
 - `prefixes`: each target is an example of its own: s_1..s_k, cut to the last `max_length`, predicts s_{k+1}. A row
   gives n - 1 examples, and a batch holds as many targets as examples (RecBole trains so).
+- `cloze`: a row is one example; some of its last `max_length` items are replaced by a mask, V + 1, and are the targets,
+  predicted where they stand (BERT4Rec trains so). For models that see both sides of a position.
 
-At dropout 0 the sum over all examples has the same gradient under both views if the model is strictly causal, its
-positions are counted from the oldest item shown, every target has the same weight, and no row is longer than
+At dropout 0 the sum over all examples has the same gradient under the first two views if the model is strictly causal,
+its positions are counted from the oldest item shown, every target has the same weight, and no row is longer than
 max_length + 1. Longer rows can be cut first (`last` in the recipe). Batches, and so the path of the optimizer, differ.
 
 Shapes: B examples of a batch, E all examples, L length, D width, T targets of the batch.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from seqrepro.data.sequences import Sequences, index_range, length_groups, offsets_of, ranges
 from seqrepro.models.interfaces import SequentialModel
+from seqrepro.training.masking import Masking
 
 Represent = Callable[[SequentialModel, Sequences], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective gets: training rows, whose last item is a target, and how targets are represented."""
+    """What an objective gets: training rows, some of whose items are targets, and how these are represented."""
 
     rows: Sequences  # [B]
     represent: Represent
@@ -55,12 +59,41 @@ class View:
 
     def batch(self, examples: Tensor) -> Batch:
         """The given examples (integer indices [B])."""
+        return Batch(self.shown(examples), last_position if self.last_only else all_positions)
+
+    def shown(self, examples: Tensor) -> Sequences:
+        """The items of the given examples, a row each."""
         examples = examples.to(self.rows.device)
         rows, lengths, train = self.rows[examples], self.lengths[examples], self.train
         index = ranges(train.offsets[rows], lengths)
         stamps = None if train.timestamps is None else train.timestamps[index]
-        shown = Sequences(train.users[rows], train.values[index], offsets_of(lengths), stamps, train.n_items)
-        return Batch(shown, last_position if self.last_only else all_positions)
+        return Sequences(train.users[rows], train.values[index], offsets_of(lengths), stamps, train.n_items)
+
+
+@dataclass(frozen=True)
+class ClozeView(View):
+    """A view whose masks are drawn when a batch is made, so that they are a part of it."""
+
+    masking: Masking
+    max_length: int  # L, the longest row that is shown
+
+    def n_targets(self, max_length: int) -> int:
+        """How many items of all examples are masked on average."""
+        return self.masking.expected(self.lengths.clamp(max=max_length))
+
+    def batch(self, examples: Tensor) -> Batch:
+        """The given examples (integer indices [B]), the newest L items of each."""
+        rows = self.shown(examples).tail(self.max_length)
+        longest = int(rows.lengths.max())
+        real_BL = torch.arange(longest, device=rows.lengths.device) < rows.lengths[:, None]
+        masked = self.masking.draw(rows.lengths, longest)[real_BL]  # [N]
+        return Batch(rows, partial(masked_positions, masked))
+
+
+def make_cloze_view(train: Sequences, masking: Masking, max_length: int, last: int | None = None) -> ClozeView:
+    """A view of rows that have at least two items."""
+    plain = make_view("all_positions", train, last)
+    return ClozeView(plain.train, plain.rows, plain.lengths, False, masking, max_length)
 
 
 def all_positions_view(train: Sequences) -> View:
@@ -77,6 +110,13 @@ def prefixes_view(train: Sequences) -> View:
 
 
 VIEWS = {"all_positions": all_positions_view, "prefixes": prefixes_view}
+
+
+def all_prefixes_view(train: Sequences) -> View:
+    """An example a prefix, whole rows and single items included; there is no target."""
+    counts = train.lengths
+    rows = torch.repeat_interleave(index_range(counts), counts)
+    return View(train, rows, ranges(torch.ones_like(counts), counts), last_only=False)
 
 
 def make_view(name: str, train: Sequences, last: int | None = None) -> View:
@@ -98,6 +138,20 @@ def all_positions(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Ten
         inputs = padded_BL[:, :-1].where(real, 0)  # a row's last item is a target only
         hidden.append(model.hidden(inputs)[real])
         targets.append(group_targets[real])
+    return torch.cat(hidden), torch.cat(targets)
+
+
+def masked_positions(masked: Tensor, model: SequentialModel, batch: Sequences) -> tuple[Tensor, Tensor]:
+    """The representations [T, D] of the masks, and the items [T] behind them; `masked` [N] says which values those are.
+
+    Rows are computed in groups of similar length; the targets come in the order of the groups.
+    """
+    hidden, targets, flags = [], [], replace(batch, values=masked.long())
+    for rows in length_groups(batch.lengths):
+        padded_BL, _ = batch.select(rows).last(model.max_length)
+        masked_BL = flags.select(rows).last(model.max_length)[0].bool()
+        hidden.append(model.hidden(padded_BL.masked_fill(masked_BL, batch.n_items + 1))[masked_BL])
+        targets.append(padded_BL[masked_BL])
     return torch.cat(hidden), torch.cat(targets)
 
 

@@ -21,6 +21,7 @@ class SASRecParameters(Configuration):
     positions_from: Literal["oldest", "newest"] = identity(
         "oldest", description="the end of a history that positions are counted from; newest is padding on the left"
     )
+    mask_row: bool = identity(False, description="one more row of the item table, for a mask that training shows")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "SASRecParameters":

@@ -1,0 +1,19 @@
+"""Which recipe can train which architecture."""
+
+from seqrepro.config.architectures.bert4rec import BERT4RecParameters
+from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.base import Configuration
+from seqrepro.config.training import ClosedForm, Recipe
+
+
+def misfit(architecture: Configuration, recipe: Recipe) -> str:
+    """Why a recipe cannot train an architecture, with what was expected; '' if it can."""
+    if isinstance(recipe, ClosedForm):
+        return ""
+    if isinstance(architecture, BERT4RecParameters) != (recipe.view == "cloze"):
+        return f"found view {recipe.view}; expected cloze for bert4rec, which sees both sides, and for no other family"
+    has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
+    shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"
+    if shows_mask and not has_mask:
+        return f"found {shows_mask}, which shows a mask; expected an architecture sasrec with mask_row: true"
+    return ""
