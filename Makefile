@@ -16,13 +16,13 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster test-gpu test-oracles check lock clean \
+.PHONY: help environment reproduce report track ui audit version test test-slow test-cluster test-gpu test-oracles test-browser check lock clean \
 	bench bench-environment performance
 
 help:
 	@echo "make reproduce [SUITE=quick|standard] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
 	@echo "make report SUITE=standard    rebuild tables and report from the committed runs, without data or training"
-	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-gpu; test-oracles: peers)"
+	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-gpu; test-oracles: peers; test-browser)"
 	@echo "make bench                    measure everything, for many hours (make performance: docs/performance.md alone)"
 	@echo "make audit | track | ui | version | check | lock | clean"
 
@@ -63,7 +63,7 @@ version: environment
 	dvc commit --force reproduce
 
 test: environment
-	pytest -n 2 -m "not slow and not cluster and not gpu"
+	pytest -n 2 -m "not slow and not cluster and not gpu and not browser"
 
 test-slow: environment
 	pytest -n 2 -m slow
@@ -84,6 +84,16 @@ $(ORACLES)/.ready: tests/oracles/requirements.txt
 	$(PYTHON) -m venv $(ORACLES)
 	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(ORACLES)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
+	touch $@
+
+BROWSER := $(VENV)-browser
+
+test-browser: environment $(BROWSER)/.ready
+	SEQREPRO_AXE=$$(echo $(CURDIR)/$(BROWSER)/lib/python*/site-packages/axe_core_python/axe.min.js) pytest -m browser
+
+$(BROWSER)/.ready: tests/unit/browser/requirements.txt
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check --no-deps -r tests/unit/browser/requirements.txt
 	touch $@
 
 BENCH := $(VENV)-bench

@@ -33,7 +33,7 @@ class Workflow:
 
     @property
     def report(self) -> str:
-        """The HTML page."""
+        """The front page of the report."""
         return f"results/{self.suite}/report/index.html"
 
     @property
@@ -106,6 +106,14 @@ class Workflow:
         """The refitted laws, if the suite asks for them."""
         return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
 
+    def pages(self) -> list[str]:
+        """The names of the report's other pages: one a paper, the results and the runs."""
+        return [*(paper["name"] for paper in self._report().parameters["papers"]), "results", "runs"]
+
+    def registered(self) -> list[str]:
+        """What the report shows of the registry: claims, published numbers and deviations of all papers."""
+        return [name for name in self._report().inputs if name.startswith("registry/")]
+
     def candidate_data(self, wildcards: Any) -> str:
         """The interactions or sequences that negatives are drawn from."""
         return self.request("candidates", f"{wildcards.dataset}/{wildcards.drawn}.json").inputs[0]
@@ -122,6 +130,9 @@ class Workflow:
         """Threads, and GPUs where the recipe asks for one."""
         training = self._training(wildcards).parameters["config"]["training"]
         return {"threads": training["threads"], "gpu": int(training.get("device") == "cuda")}
+
+    def _report(self) -> Request:
+        return self.request("report", f"{self.suite}.json")
 
     def _training(self, wildcards: Any) -> Request:
         return self.request("train", f"{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json")

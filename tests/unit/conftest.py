@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
+from made_claims import CLAIMS, DEVIATIONS
 from seqrepro.evaluation.ranks import SCHEMA, summarise
 from seqrepro.files import sha256_file, write_json, write_parquet
 from seqrepro.request import Request
@@ -38,6 +40,7 @@ DATASETS = {
 }
 
 
+REGISTERED = {"claims": "claims.yaml", "published": "published.csv", "deviations": "deviations.md"}
 CLOSED_FORMS = ("popularity", "ease")
 SKILLS = {"popularity": 0.3, "ease": 3.0, "sasrec": 6.0, "tim4rec": 7.0}
 PUBLISHED = (
@@ -172,6 +175,8 @@ def built_suite(tmp_path_factory):
         published = Path("registry/papers/samrec/published.csv")
         published.parent.mkdir(parents=True)
         published.write_text(PUBLISHED)
+        published.with_name("claims.yaml").write_text(yaml.safe_dump(CLAIMS))
+        published.with_name("deviations.md").write_text(DEVIATIONS)
         Path("results/standard/laws").mkdir(parents=True)
         Path("results/standard/laws/r2.csv").write_text("panel,printed,refitted\nml-1m,0.8987,0.898744\n")
     return root, {"datasets": DATASETS, "runs": runs, "published": published.as_posix()}
@@ -232,8 +237,10 @@ def asked_to_report(facts):
         **{"tables": "results/standard/tables", "figures": "results/standard/figures"},
         "verdicts": "results/standard/verdicts/verdicts.json",
         "extra_tables": [{"title": "Refit", "path": "results/standard/laws/r2.csv", "caption": "R2, refitted."}],
+        "papers": [{"name": "samrec", **{key: f"registry/papers/samrec/{name}" for key, name in REGISTERED.items()}}],
+        "names": {run["folder"]: [[run["model"], run["protocol_name"]]] for run in facts["runs"]},
     }
-    return Request("report", "seqrepro.report.page", "results/standard/report", [], wanted, [], "0" * 64)
+    return Request("report", "seqrepro.report.site", "results/standard/report", [], wanted, [], "0" * 64)
 
 
 @pytest.fixture(scope="session")
@@ -250,12 +257,14 @@ def compared_suite(built_suite):
 @pytest.fixture(scope="session")
 def reported_suite(built_suite, compared_suite):
     """The suite after `report`, and what report wrote. To be read only."""
-    from seqrepro.report import page
+    from seqrepro.ledger import judge
+    from seqrepro.report import site
 
     root, facts = built_suite
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        return root, page.run(asked_to_report(facts))
+        judge.run(asked_to_judge(facts))
+        return root, site.run(asked_to_report(facts))
 
 
 @pytest.fixture

@@ -302,7 +302,7 @@ def test_a_suite_without_the_probe_has_an_empty_table(compare_request):
 
 def test_the_report_shows_it_with_the_reference(reported_suite, monkeypatch):
     monkeypatch.chdir(reported_suite[0])
-    text = Path("results/standard/report/index.html").read_text()
+    text = Path("results/standard/report/results.html").read_text()
     assert text.count("<h3>Coverage and popularity</h3>") == 2
     section = text[text.index("<h3>Coverage and popularity</h3>") :]
     section = section[: section.index("<h3>", 1)]
@@ -315,4 +315,4 @@ def test_the_report_shows_it_with_the_reference(reported_suite, monkeypatch):
         "not run",
     ):
         assert shown in section
-    assert '<a href="#run-beauty-sasrec-0000cccc">' in section
+    assert '<a href="runs.html#run-beauty-sasrec-0000cccc">' in section

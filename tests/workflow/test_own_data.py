@@ -56,7 +56,7 @@ def shop(tmp_path_factory) -> tuple[Workspace, Path]:
 
 def test_it_runs_to_the_report_and_then_has_nothing_to_do(shop):
     made, _ = shop
-    assert "my-shop" in (made.folder / "results/quick/report/index.html").read_text()
+    assert "my-shop" in (made.folder / "results/quick/report/results.html").read_text()
     statistics = json.loads(made.read("data/prepared/my-shop/statistics.json"))
     assert (statistics["n_users"], statistics["order_source"], statistics["provenance"]) == (30, "timestamp", "user")
     assert statistics["read"]["timestamps"] == "ISO 8601"

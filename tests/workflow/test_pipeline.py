@@ -7,8 +7,9 @@ NOTHING = "Nothing to be done"
 
 
 def test_the_report_is_there_and_nothing_is_half_written(finished):
-    page = (finished.folder / "results/quick/report/index.html").read_text()
-    assert "SASRec" in page and "EASE" in page
+    pages = {path.stem: path.read_text() for path in (finished.folder / "results/quick/report").glob("*.html")}
+    assert {*pages} == {"index", "samrec", "hydrarec", "tim4rec", "performance_law", "results", "runs"}
+    assert "SASRec" in pages["results"] and "EASE" in pages["results"]
     assert not list(finished.folder.rglob("*.partial"))
     assert not list((finished.folder / "results/checkpoints").rglob("*.pt"))
 

@@ -96,7 +96,7 @@ def test_tables_print_the_protocol_of_each_row_and_compare_within_it(done):
 
 
 def test_the_report_has_a_section_a_protocol(done):
-    page = (done.folder / "results/quick/report/index.html").read_text()
+    page = (done.folder / "results/quick/report/results.html").read_text()
     assert page.count('<section id="data-generated-markov-') == 3
     assert SAMPLED in page and "Global temporal split" in page
 

@@ -5,6 +5,7 @@ rule report:
         refits=PLAN.refits(),
         verdicts="results/{suite}/verdicts/provenance.json",
         surveys=PLAN.surveys(),
+        papers=PLAN.registered(),
         runs=[
             sidecar for sidecar in PLAN.sidecars if sidecar.startswith("results/runs/")
         ],
@@ -15,6 +16,7 @@ rule report:
             caption="../report/report.rst",
             category="Report",
         ),
+        expand("results/{{suite}}/report/{page}.html", page=PLAN.pages()),
         "results/{suite}/report/provenance.json",
     log:
         "logs/report/{suite}.log",

@@ -198,12 +198,31 @@ def _suite_requests(
         "figures": f"{results}/figures",
         "verdicts": f"{results}/verdicts/verdicts.json",
         "extra_tables": extra,
+        "papers": [_registered(Path(path)) for path in claims],
+        "names": _names(parameters, runs),
     }
     tables = [f"{results}/tables/{name}.parquet" for name in TABLES] + [table["path"] for table in extra]
-    yield (
-        PLAN / f"report/{suite}.json",
-        _request("report", "seqrepro.report.page", f"{results}/report", [*tables, shown["verdicts"]], shown),
-    )
+    registered = [path for paper in shown["papers"] for key, path in paper.items() if key != "name"]
+    inputs = [*tables, shown["verdicts"], *registered]
+    yield PLAN / f"report/{suite}.json", _request("report", "seqrepro.report.site", f"{results}/report", inputs, shown)
+
+
+def _registered(claims: Path) -> dict[str, str]:
+    """A paper's name, its claims, and what stands beside them; a single file of claims is named by itself."""
+    name = claims.parent.name if claims.name == "claims.yaml" else claims.stem
+    beside = {"published": claims.with_name("published.csv"), "deviations": claims.with_name("deviations.md")}
+    return {"name": name, "claims": claims.as_posix()} | {
+        key: path.as_posix() for key, path in beside.items() if path.is_file()
+    }
+
+
+def _names(parameters: Parameters, runs: list[Run]) -> dict[str, list[list[str]]]:
+    """The names of each configuration: (model, protocol) of every experiment that needs it."""
+    names: dict[str, list[list[str]]] = {run.folder: [] for run in runs}
+    for run in runs:
+        told = [[need.model, parameters.experiments[need.experiment].protocol] for need in run.needs]
+        names[run.folder] += [name for name in told if name not in names[run.folder]]
+    return names
 
 
 def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) -> list[dict[str, Any]]:
@@ -239,10 +258,7 @@ def _judged(
     parameters: Parameters, suite: str, runs: list[Run], entries: list[dict[str, Any]], registry: Registry
 ) -> dict[str, Any]:
     """What the judge must know beside its inputs: names of runs, and what decides whether a printed number compares."""
-    names: dict[str, list[list[str]]] = {run.folder: [] for run in runs}
-    for run in runs:
-        told = [[need.model, parameters.experiments[need.experiment].protocol] for need in run.needs]
-        names[run.folder] += [name for name in told if name not in names[run.folder]]
+    names = _names(parameters, runs)
     claims = [claim for paper in all_claims() for claim in paper.claims]
     printed = [part for claim in claims for part in claim.parts if isinstance(part, OfPrinted)]
     datasets = dict.fromkeys(name for part in printed for name in part.datasets if name in parameters.datasets)

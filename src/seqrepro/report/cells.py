@@ -76,6 +76,19 @@ class RunRecord:
         return _different(sidecar["git"] for sidecar in self.sidecars)
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """A step that made tables or verdicts of the whole suite: its folder and its sidecar, if there is one."""
+
+    folder: str
+    sidecar: Json | None
+
+    @property
+    def anchor(self) -> str:
+        """The id of its entry in the page."""
+        return step_anchor(self.folder)
+
+
 @dataclass
 class Environments:
     """The different environments of the records, numbered in order of appearance."""
@@ -92,6 +105,17 @@ class Environments:
 def anchor(folder: str) -> str:
     """The id under which a run's entry stands in the page."""
     return "run-" + folder.removeprefix("results/runs/").replace("/", "-")
+
+
+def step_anchor(folder: str) -> str:
+    """The id under which the entry of a step of the suite stands in the page."""
+    return f"step-{Path(folder).name}"
+
+
+def read_steps(folders: list[str]) -> list[StepRecord]:
+    """The records of the steps that wrote into these folders."""
+    sidecars = {folder: Path(folder) / "provenance.json" for folder in folders}
+    return [StepRecord(name, read_json(path) if path.is_file() else None) for name, path in sidecars.items()]
 
 
 def read_records(runs: list[Json], rows: list[Row]) -> list[RunRecord]:
