@@ -69,7 +69,7 @@ def _call(verb: str, words: list[str]) -> int:
         return run_step(verb, STEPS[verb], words)
     if verb in VERBS:
         return int(import_module(VERBS[verb][0]).main(words) or 0)
-    from seqrepro.config.load import nearest
+    from seqrepro.config.faults import nearest
     from seqrepro.errors import InputError
 
     raise InputError(f"unknown verb{nearest(verb, [*STEPS, *VERBS])}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def load_workflow(config: dict[str, Any]) -> Workflow:
         announce_mirror(parameters)
         plan = plan_requests(parameters, parameters.suite, load_registry())
         write_requests(plan)
+        if plan.next_step:
+            print(plan.next_step, file=sys.stderr)
     except SeqReproError as error:
         raise SystemExit(f"{error}") from None
     return Workflow(parameters, plan)

@@ -3,7 +3,8 @@
 import argparse
 from typing import NoReturn, TypeVar
 
-from seqrepro.config.load import load_parameters, nearest
+from seqrepro.config.faults import nearest
+from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.requests import SuitePlan, plan_requests
 from seqrepro.data.registry import load_registry

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqrepro.commands.arguments import add_suite, load_plan, parser
 from seqrepro.config.load import PARAMETERS, parse_parameters
-from seqrepro.config.plan import Run, plan_suite
+from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.requests import SuitePlan, state_of, write_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
@@ -42,6 +42,8 @@ def main(words: list[str]) -> int:
     rows = run_rows(plan)
     _print(COLUMNS, rows, given.csv)
     print(_summary(plan, rows), file=sys.stderr)
+    if plan.next_step:
+        print(plan.next_step, file=sys.stderr)
     return 0
 
 
@@ -52,10 +54,10 @@ def run_rows(plan: SuitePlan) -> list[tuple[str, ...]]:
         (
             ", ".join(sorted({paper for need in run.needs for paper in need.papers})),
             run.dataset,
-            f"{run.needs[0].model} ({run.name})",
+            f"{(run.final or run.needs[0]).model} ({run.name})",
             run.config["training"].get("objective", {}).get("name", "closed form"),
             str(run.seed),
-            ", ".join(dict.fromkeys(need.experiment for need in run.needs)),
+            ", ".join(dict.fromkeys(map(_reason, run.needs))),
             _run_state(run, states[f"{run.folder}/seed-{run.seed}"]),
         )
         for run in plan.runs
@@ -86,7 +88,11 @@ def changes(before: Any, after: Any, place: str = "") -> list[str]:
 
 
 def _identity(run: Run) -> tuple[str, str, str, int]:
-    return (run.needs[0].experiment, run.dataset, run.needs[0].model, run.seed)
+    return (_reason(run.needs[0]), run.dataset, run.needs[0].model, run.seed)
+
+
+def _reason(need: Need) -> str:
+    return need.experiment if need.trial is None else f"{need.experiment} (trial {need.trial.number})"
 
 
 def _result(run: Run) -> tuple[str, str, int]:
