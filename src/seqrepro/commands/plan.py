@@ -1,7 +1,9 @@
 """`seqrepro plan`: the runs of a suite, why each is needed, and what a change of parameters would re-run."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ from seqrepro.commands.arguments import add_suite, load_plan, parser
 from seqrepro.config.load import PARAMETERS, parse_parameters
 from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.requests import SuitePlan, state_of, write_requests
+from seqrepro.config.selection import read_selections, selection_path
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
+from seqrepro.files import Json
 
 COLUMNS = ("paper", "dataset", "model", "objective", "seed", "needed for", "state")
 CHECKPOINTS = Path("results/checkpoints")
@@ -34,7 +38,8 @@ def main(words: list[str]) -> int:
         before = parse_parameters(_other_version(given.diff), given.diff)
         if plan.suite not in before.suites:
             raise InputError(f"{given.diff}: has no suite '{plan.suite}'")
-        rows = diff_rows(plan_suite(before, plan.suite, load_registry()), plan.runs)
+        selections = _other_selections(given.diff, before.suites[plan.suite].experiments)
+        rows = diff_rows(plan_suite(before, plan.suite, load_registry(), selections), plan.runs)
         _print(("what", "dataset", "model", "seed", "change"), rows, given.csv)
         print(_diff_summary(rows), file=sys.stderr)
         return 0
@@ -111,10 +116,23 @@ def _run_state(run: Run, state: str) -> str:
 def _other_version(name: str) -> str:
     if Path(name).is_file():
         return Path(name).read_text(encoding="utf-8")
-    shown = subprocess.run(["git", "show", f"{name}:{PARAMETERS}"], capture_output=True, text=True, check=False)
-    if shown.returncode:
+    if (shown := _git_show(name, PARAMETERS)) is None:
         raise InputError(f"--diff {name}: neither a file nor a git revision that has {PARAMETERS}")
-    return shown.stdout
+    return shown
+
+
+def _other_selections(name: str, experiments: Iterable[str]) -> dict[str, Json]:
+    """The selections of a git revision; beside a file stand those of this tree."""
+    if Path(name).is_file():
+        return read_selections(experiments)
+    shown = {experiment: _git_show(name, selection_path(experiment)) for experiment in experiments}
+    return {experiment: json.loads(text) for experiment, text in shown.items() if text is not None}
+
+
+def _git_show(revision: str, path: Path) -> str | None:
+    command = ["git", "show", f"{revision}:{path.as_posix()}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if shown.returncode else shown.stdout
 
 
 def _summary(plan: SuitePlan, rows: list[tuple[str, ...]]) -> str:
