@@ -170,6 +170,12 @@ def finish(repository) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
+def by_hand() -> tuple[Callable[[Path], None], Callable[..., None]]:
+    """What makes a folder look like this repository, and what pretends to carry out a request."""
+    return set_up, carry_out
+
+
+@pytest.fixture(scope="session")
 def template(tmp_path_factory) -> tuple[Path, SuitePlan]:
     """The suite `small`, all jobs done, in a folder that is copied for each test."""
     folder = tmp_path_factory.mktemp("template")

@@ -25,6 +25,7 @@ VERBS = {
     "claims": ("seqrepro.commands.claims", "list the claims of the papers, or show one"),
     "verdict": ("seqrepro.commands.verdict", "explain the verdict of one claim in words"),
     "plan": ("seqrepro.commands.plan", "print the runs of a suite, and what a change would re-run"),
+    "select": ("seqrepro.commands.select", "choose the best trial of each searched model, by the validation split"),
     "track": ("seqrepro.commands.track", "bring MLflow in step with the run folders"),
     "audit": ("seqrepro.commands.audit", "check every result against its sidecar and the manifest"),
     "manifest": ("seqrepro.commands.manifest", "write the list of all sidecars and their checksums"),
@@ -69,7 +70,7 @@ def _call(verb: str, words: list[str]) -> int:
         return run_step(verb, STEPS[verb], words)
     if verb in VERBS:
         return int(import_module(VERBS[verb][0]).main(words) or 0)
-    from seqrepro.config.load import nearest
+    from seqrepro.config.faults import nearest
     from seqrepro.errors import InputError
 
     raise InputError(f"unknown verb{nearest(verb, [*STEPS, *VERBS])}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import RESULTS
 from seqrepro.config.requests import SuitePlan, plan_requests, write_requests
+from seqrepro.config.selection import selection_path
 from seqrepro.data.registry import load_registry
 from seqrepro.data.source_kinds import MIRROR_VARIABLE
 from seqrepro.errors import SeqReproError
@@ -50,6 +52,13 @@ class Workflow:
     def manifest(self) -> str:
         """Where the suite's sidecars are listed."""
         return manifest_path(self.suite, self.parameters.suites[self.suite].versioned).as_posix()
+
+    @property
+    def selected(self) -> list[str]:
+        """The selections that the suite's final runs come from."""
+        named = self.parameters.suites[self.suite].experiments
+        paths = [selection_path(name) for name in named if self.parameters.experiments[name].search]
+        return [path.as_posix() for path in paths if path.is_file()]
 
     @property
     def extras(self) -> list[Path]:
@@ -158,6 +167,8 @@ def load_workflow(config: dict[str, Any]) -> Workflow:
         announce_mirror(parameters)
         plan = plan_requests(parameters, parameters.suite, load_registry())
         write_requests(plan)
+        if plan.next_step:
+            print(plan.next_step, file=sys.stderr)
     except SeqReproError as error:
         raise SystemExit(f"{error}") from None
     return Workflow(parameters, plan)

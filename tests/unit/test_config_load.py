@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seqrepro.config.load import load_parameters, nearest, parse_parameters
+from seqrepro.config.faults import nearest
+from seqrepro.config.load import load_parameters, parse_parameters
 from seqrepro.config.plan import plan_suite
 from seqrepro.config.training import Gradient
 from seqrepro.data.registry import load_registry
@@ -47,7 +48,7 @@ FAULTS = {
     "unknown key in a generator": ("seed: 7", "seed: 7, sed: 7", "sed: 7}", "datasets.toy.generator.sed", "unknown key 'sed'; did you mean 'seed'?"),
     "unknown key in a perturbation": ("count: 1", "count: 1, counts: 1", "counts", "probes.robustness.perturbations[0].counts", "unknown key 'counts'; did you mean 'count'?"),
     "unknown key in a filter": ("k_core: 5", "k_cores: 5", "k_cores", "datasets.movies.filter.k_cores", "unknown key 'k_cores'; did you mean 'k_core'?"),
-    "key unlike any other": ("title: EASE", "title: EASE\n    xyzzy: 1", "xyzzy", "models.ease.xyzzy", "unknown key 'xyzzy'; known: architecture, published_as, title, training"),
+    "key unlike any other": ("title: EASE", "title: EASE\n    xyzzy: 1", "xyzzy", "models.ease.xyzzy", "unknown key 'xyzzy'; known: architecture, datasets, published_as, title, training"),
     "text for a number": ("layers: 1", "layers: one", "layers: one", "models.sasrec.architecture.layers", "found 'one', expected a valid integer"),
     "fraction for a whole number": ("layers: 1", "layers: 1.5", "layers", "models.sasrec.architecture.layers", "found 1.5, expected a valid integer"),
     "whole number as text": ("batch_size: 16", "batch_size: '16'", "batch_size", "training.gradient.budget.batch_size", "found '16', expected a valid integer"),

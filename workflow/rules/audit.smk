@@ -14,11 +14,12 @@ rule manifest:
 
 rule audit:
     input:
-        PLAN.manifest,
+        manifest=PLAN.manifest,
+        selected=PLAN.selected,
     output:
         "results/{suite}/audit.csv",
     log:
         "logs/audit/{suite}.log",
     localrule: True
     shell:
-        "seqrepro audit --manifest {input} --csv {output} > {log} 2>&1"
+        "seqrepro audit --manifest {input.manifest} --csv {output} > {log} 2>&1"

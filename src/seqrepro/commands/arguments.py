@@ -3,7 +3,8 @@
 import argparse
 from typing import NoReturn, TypeVar
 
-from seqrepro.config.load import load_parameters, nearest
+from seqrepro.config.faults import nearest
+from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.requests import SuitePlan, plan_requests
 from seqrepro.data.registry import load_registry
@@ -40,7 +41,12 @@ def add_suite(target: argparse.ArgumentParser) -> None:
 def load_plan(suite: str | None) -> tuple[Parameters, SuitePlan]:
     """The parameters and the plan of a suite. Raises InputError for an unknown suite."""
     parameters = load_parameters()
+    return parameters, plan_requests(parameters, suite_of(parameters, suite), load_registry())
+
+
+def suite_of(parameters: Parameters, suite: str | None) -> str:
+    """The suite that is meant. Raises InputError for an unknown one."""
     name = suite or parameters.suite
     if name not in parameters.suites:
         raise InputError(f"unknown suite '{name}'{nearest(name, list(parameters.suites))}")
-    return parameters, plan_requests(parameters, name, load_registry())
+    return name

@@ -1,4 +1,4 @@
-"""`seqrepro audit`: check manifest -> sidecars -> artifacts, parameters and code; exit 1 if anything was changed."""
+"""`seqrepro audit`: check manifest -> sidecars -> artifacts, parameters, code, selections; exit 1 if one is wrong."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from seqrepro.errors import CheckFailed
 from seqrepro.files import write_text
 from seqrepro.provenance.audit import Finding, audit, failures
 from seqrepro.provenance.manifest import manifests
+from seqrepro.provenance.selections import selection_findings
 
 
 def main(words: list[str]) -> int:
@@ -22,7 +23,8 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--manifest", type=Path, action="append", help="a manifest (default: all in results/)")
     arguments.add_argument("--csv", type=Path, help="also write every single check to this file")
     given = arguments.parse_args(words)
-    findings = audit(given.manifest or manifests(), others=manifests())
+    checked = given.manifest or manifests()
+    findings = audit(checked, others=manifests()) + selection_findings(checked)
     print(summary(findings))
     bad = failures(findings)
     if bad:

@@ -1,17 +1,21 @@
 """`seqrepro plan`: the runs of a suite, why each is needed, and what a change of parameters would re-run."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from seqrepro.commands.arguments import add_suite, load_plan, parser
 from seqrepro.config.claim_plan import Covered, LeftOut, coverage, needed_runs
 from seqrepro.config.load import PARAMETERS, parse_parameters
-from seqrepro.config.plan import Run
+from seqrepro.config.plan import Need, Run
 from seqrepro.config.requests import SuitePlan, state_of, write_requests
+from seqrepro.config.selection import read_selections, selection_path
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
+from seqrepro.files import Json
 from seqrepro.ledger.claims import all_claims
 
 COLUMNS = ("paper", "dataset", "model", "objective", "seed", "needed for", "state")
@@ -39,7 +43,8 @@ def main(words: list[str]) -> int:
         before = parse_parameters(_other_version(given.diff), given.diff)
         if plan.suite not in before.suites:
             raise InputError(f"{given.diff}: has no suite '{plan.suite}'")
-        rows = diff_rows(needed_runs(before, plan.suite, load_registry())[0], plan.runs)
+        selections = _other_selections(given.diff, before.suites[plan.suite].experiments)
+        rows = diff_rows(needed_runs(before, plan.suite, load_registry(), selections)[0], plan.runs)
         _print(("what", "dataset", "model", "seed", "change"), rows, given.csv)
         print(_diff_summary(rows), file=sys.stderr)
         return 0
@@ -53,7 +58,8 @@ def main(words: list[str]) -> int:
     write_requests(plan)
     rows = run_rows(plan)
     _print(COLUMNS, rows, given.csv)
-    print("\n".join([_summary(plan, rows), *map(_left_out, plan.left_out), _claims_summary(covered)]), file=sys.stderr)
+    words = [_summary(plan, rows), *map(_left_out, plan.left_out), _claims_summary(covered), plan.next_step]
+    print("\n".join(filter(None, words)), file=sys.stderr)
     return 0
 
 
@@ -64,10 +70,10 @@ def run_rows(plan: SuitePlan) -> list[tuple[str, ...]]:
         (
             ", ".join(sorted({paper for need in run.needs for paper in need.papers})),
             run.dataset,
-            f"{run.needs[0].model} ({run.name})",
+            f"{(run.final or run.needs[0]).model} ({run.name})",
             run.config["training"].get("objective", {}).get("name", "closed form"),
             str(run.seed),
-            ", ".join(dict.fromkeys(need.experiment for need in run.needs)),
+            ", ".join(dict.fromkeys(map(_reason, run.needs))),
             _run_state(run, states[f"{run.folder}/seed-{run.seed}"]),
         )
         for run in plan.runs
@@ -98,7 +104,11 @@ def changes(before: Any, after: Any, place: str = "") -> list[str]:
 
 
 def _identity(run: Run) -> tuple[str, str, str, int]:
-    return (run.needs[0].experiment, run.dataset, run.needs[0].model, run.seed)
+    return (_reason(run.needs[0]), run.dataset, run.needs[0].model, run.seed)
+
+
+def _reason(need: Need) -> str:
+    return need.experiment if need.trial is None else f"{need.experiment} (trial {need.trial.number})"
 
 
 def _result(run: Run) -> tuple[str, str, int]:
@@ -117,10 +127,23 @@ def _run_state(run: Run, state: str) -> str:
 def _other_version(name: str) -> str:
     if Path(name).is_file():
         return Path(name).read_text(encoding="utf-8")
-    shown = subprocess.run(["git", "show", f"{name}:{PARAMETERS}"], capture_output=True, text=True, check=False)
-    if shown.returncode:
+    if (shown := _git_show(name, PARAMETERS)) is None:
         raise InputError(f"--diff {name}: neither a file nor a git revision that has {PARAMETERS}")
-    return shown.stdout
+    return shown
+
+
+def _other_selections(name: str, experiments: Iterable[str]) -> dict[str, Json]:
+    """The selections of a git revision; beside a file stand those of this tree."""
+    if Path(name).is_file():
+        return read_selections(experiments)
+    shown = {experiment: _git_show(name, selection_path(experiment)) for experiment in experiments}
+    return {experiment: json.loads(text) for experiment, text in shown.items() if text is not None}
+
+
+def _git_show(revision: str, path: Path) -> str | None:
+    command = ["git", "show", f"{revision}:{path.as_posix()}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if shown.returncode else shown.stdout
 
 
 def _summary(plan: SuitePlan, rows: list[tuple[str, ...]]) -> str:

@@ -13,6 +13,7 @@ from seqrepro.config.dataset_plan import Registry, description
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
+from seqrepro.files import Json
 from seqrepro.ledger.claims import PAPERS, AnyPart, Claim, Claims, Probed, Tabulated, Untestable, all_claims
 from seqrepro.ledger.published import keys_of, read_published
 from seqrepro.request import Request
@@ -39,13 +40,15 @@ class Covered:
     missing: list[str]
 
 
-def needed_runs(parameters: Parameters, suite: str, registry: Registry) -> tuple[list[Run], list[LeftOut]]:
-    """The runs of a suite that serve something, and what is left out.
+def needed_runs(
+    parameters: Parameters, suite: str, registry: Registry, selections: Mapping[str, Json] | None = None
+) -> tuple[list[Run], list[LeftOut]]:
+    """The runs of a suite that serve something, and what is left out; `selections` as `plan_suite` has them.
 
     Raises:
         InputError: a file of claims or of published numbers is not what it must be.
     """
-    runs = plan_suite(parameters, suite, registry)
+    runs = plan_suite(parameters, suite, registry, selections)
     claimed = set(_claimed(all_claims()))
     published = _published(parameters, {run.dataset for run in runs}, registry)
 

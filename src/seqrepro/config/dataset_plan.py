@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrepro.config.datasets import Dataset, FileDataset, RegistryDataset
-from seqrepro.config.load import nearest
+from seqrepro.config.faults import nearest
 from seqrepro.data.own.local_files import content_sha256
 from seqrepro.data.registry import Entry
 from seqrepro.errors import InputError

@@ -1,6 +1,5 @@
 """Read `params.yaml`, and say in one line a fault what is wrong, where, and what was probably meant."""
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from seqrepro.config.check_settings import setting_faults
+from seqrepro.config.faults import Location, dotted, explain, line_of, nearest
 from seqrepro.config.fit import misfit
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import Landscape
 from seqrepro.errors import InputError
 
-Location = tuple[str | int, ...]
 PARAMETERS = Path("params.yaml")
 
 
@@ -74,18 +74,12 @@ def parse_parameters(text: str, name: str, overrides: dict[str, Any] | None = No
     try:
         parameters = Parameters.model_validate(merged)
     except ValidationError as error:
-        faults = [_explain(fault, merged) for fault in error.errors(include_url=False)]
+        faults = [explain(fault, merged, Parameters) for fault in error.errors(include_url=False)]
     else:
-        faults = [*_broken_references(parameters), *_misfits(parameters)]
+        faults = _broken_references(parameters) or [*_misfits(parameters), *setting_faults(parameters)]
     if faults:
-        raise InputError("\n".join(f"{name}:{_line(tree, place)}: {_dotted(place)}: {what}" for place, what in faults))
+        raise InputError("\n".join(f"{name}:{line_of(tree, place)}: {dotted(place)}: {what}" for place, what in faults))
     return parameters
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """', did you mean X?' or the list of known names, to end an error line with."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known)) or 'none'}"
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -94,70 +88,6 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value
     return merged
-
-
-def _explain(fault: Any, raw: Any) -> tuple[Location, str]:
-    place, context = _in_file(fault["loc"], raw), fault.get("ctx", {})
-    match fault["type"]:
-        case "extra_forbidden":
-            return place, f"unknown key '{place[-1]}'{nearest(str(place[-1]), _known_keys(fault['loc'][:-1]))}"
-        case "missing":
-            return place, "is missing"
-        case "union_tag_invalid":
-            tags = re.findall(r"'([^']+)'", context["expected_tags"])
-            return place, f"unknown {context['discriminator']} '{context['tag']}'{nearest(str(context['tag']), tags)}"
-        case "union_tag_not_found":
-            return place, f"key {context['discriminator']} is missing"
-        case "literal_error":
-            options = re.findall(r"'([^']+)'", context["expected"])
-            return place, f"unknown value {fault['input']!r}{nearest(str(fault['input']), options)}"
-        case "value_error":
-            return place, str(context["error"])
-        case _:
-            message = fault["msg"].removeprefix("Input should be ")
-            return place, f"found {fault['input']!r}, expected {message}"
-
-
-def _in_file(location: Location, raw: Any) -> Location:
-    """A pydantic location without the union tags, which are not keys of the file."""
-    place: list[str | int] = []
-    for index, part in enumerate(location):
-        inside = (isinstance(raw, dict) and part in raw) or (isinstance(raw, list) and isinstance(part, int))
-        if inside:
-            raw = raw[part]
-            place.append(part)
-        elif index == len(location) - 1 and part != "[key]" and not _is_tag(part, raw):
-            place.append(part)
-    return tuple(place)
-
-
-def _is_tag(part: str | int, raw: Any) -> bool:
-    return isinstance(raw, dict) and part in raw.values()
-
-
-def _known_keys(location: Location) -> list[str]:
-    """The keys that the schema knows at a pydantic location."""
-    schema = Parameters.model_json_schema()
-    definitions, node = schema["$defs"], schema
-    for part in location:
-        node = _step(node, part, definitions)
-    return sorted(_resolve(node, definitions).get("properties", {}))
-
-
-def _step(node: Any, part: str | int, definitions: Any) -> Any:
-    node = _resolve(node, definitions)
-    if part in node.get("properties", {}):
-        return node["properties"][part]
-    if mapping := node.get("discriminator", {}).get("mapping"):
-        return {"$ref": mapping[part]}
-    named = next(iter(node.get("patternProperties", {}).values()), None)
-    return named or node.get("additionalProperties") or node.get("items") or {}
-
-
-def _resolve(node: Any, definitions: Any) -> Any:
-    options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
-    node = options[0] if len(options) == 1 else node
-    return definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
 
 
 def _broken_references(parameters: Parameters) -> list[tuple[Location, str]]:
@@ -170,6 +100,7 @@ def _broken_references(parameters: Parameters) -> list[tuple[Location, str]]:
         "probe": parameters.probes,
         "dataset": parameters.datasets,
         "experiment": parameters.experiments,
+        "search": parameters.searches,
     }
     return [
         (place, f"unknown {kind} '{name}'{nearest(name, list(known[kind]))}")
@@ -191,13 +122,18 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
     yield "suite", parameters.suite, ("suite",)
     for key, model in parameters.models.items():
         yield "training recipe", model.training, ("models", key, "training")
+        yield from (("dataset", name, ("models", key, "datasets", name)) for name in model.datasets)
     for key, probe in parameters.probes.items():
         if isinstance(probe, Landscape) and probe.towards:
             yield "model", probe.towards, ("probes", key, "towards")
+    for key, search in parameters.searches.items():
+        yield from (("model", name, ("searches", key, "spaces", name)) for name in search.spaces)
     for key, experiment in parameters.experiments.items():
         yield "protocol", experiment.protocol, ("experiments", key, "protocol")
         yield from _names("model", experiment.models, ("experiments", key, "models"))
         yield from _names("probe", experiment.probes, ("experiments", key, "probes"))
+        if experiment.search is not None:
+            yield "search", experiment.search, ("experiments", key, "search")
     for name, suite in parameters.suites.items():
         yield from _names("dataset", suite.describe, ("suites", name, "describe"))
         for key, scale in suite.experiments.items():
@@ -210,22 +146,3 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
 def _names(kind: str, names: list[str], place: Location) -> Iterator[tuple[str, str, Location]]:
     for index, name in enumerate(names):
         yield kind, name, (*place, index)
-
-
-def _line(tree: yaml.Node | None, place: Location) -> int:
-    """The line of a key in the file; of its nearest parent if the key itself is not there."""
-    line = 1
-    for part in place:
-        if isinstance(tree, yaml.MappingNode):
-            found = next(((key, value) for key, value in tree.value if key.value == str(part)), None)
-            if found is None:
-                return line
-            line, tree = found[0].start_mark.line + 1, found[1]
-        elif isinstance(tree, yaml.SequenceNode) and isinstance(part, int) and part < len(tree.value):
-            tree = tree.value[part]
-            line = tree.start_mark.line + 1
-    return line
-
-
-def _dotted(place: Location) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "the file"

@@ -1,6 +1,6 @@
 """The whole of `params.yaml`, as classes. They are its documentation, its validation and its JSON schema."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -13,12 +13,12 @@ from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
-from seqrepro.config.names import Chapter, Paper
+from seqrepro.config.names import Chapter, Name, Paper
 from seqrepro.config.probes import Probe
 from seqrepro.config.protocols import Protocol
+from seqrepro.config.search import Search
 from seqrepro.config.training import Recipe
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes part of file names")]
 Architecture = Annotated[
     PopularityParameters
     | MarkovParameters
@@ -37,6 +37,9 @@ class Model(Configuration):
     architecture: Architecture
     training: str = Field(description="a name under `training`")
     published_as: list[str] = Field([], description="names of this model in published tables")
+    datasets: dict[Name, dict[str, Any]] = Field(
+        {}, description="settings for a dataset: its name -> path, such as architecture.max_length -> value"
+    )
 
 
 class Experiment(Configuration):
@@ -48,6 +51,7 @@ class Experiment(Configuration):
     models: list[str] = Field(min_length=1, description="names under `models`")
     probes: list[str] = Field([], description="names under `probes`; each says on which models it is measured")
     shows: list[Chapter] = identity([], description="chapters of the report that need all its runs, claims or not")
+    search: str | None = Field(None, description="a name under `searches`; its selection is what runs")
 
 
 class Scale(Configuration):
@@ -86,5 +90,6 @@ class Parameters(Configuration):
     training: dict[str, Recipe]
     models: dict[Name, Model]
     probes: dict[Name, Probe] = Field({})
+    searches: dict[Name, Search] = Field({})
     experiments: dict[Name, Experiment]
     suites: dict[Name, Suite]

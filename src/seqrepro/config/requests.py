@@ -14,7 +14,7 @@ from seqrepro.config.claim_plan import LeftOut, needed_runs
 from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import describe_requests, survey_request, survey_tables
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.plan import Run, datasets_of
+from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, read_json, sha256_text, write_json
@@ -39,6 +39,11 @@ class SuitePlan:
     requests: dict[Path, Request]
     left_out: list[LeftOut] = field(default_factory=list)  # what serves no claim, published number or chapter
 
+    @property
+    def next_step(self) -> str:
+        """One line that says what to do when the trials of a search are over; empty if nothing is to be selected."""
+        return next_step(self.suite, self.runs)
+
     def of(self, step: str) -> dict[Path, Request]:
         """The requests of one step."""
         return {path: request for path, request in self.requests.items() if request.step == step}
@@ -59,6 +64,15 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
         requests |= dict(_probe_requests(parameters, run, runs))
     requests |= dict(_suite_requests(parameters, suite, runs, described, registry))
     return SuitePlan(suite, runs, requests, left_out)
+
+
+def next_step(suite: str, runs: list[Run]) -> str:
+    """What comes after the trials, in one line; empty if nothing is to be selected."""
+    waiting = awaiting_selection(runs)
+    if not waiting:
+        return ""
+    trials = sum(any(need.trial and need.experiment in waiting for need in run.needs) for run in runs)
+    return f"{', '.join(waiting)}: {trials} trials first, then `seqrepro select --suite {suite}` chooses what runs next"
 
 
 def write_requests(plan: SuitePlan) -> list[Path]:
@@ -147,15 +161,15 @@ def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
         return None
     for other in runs:
         same = (other.dataset, other.seed, _evaluation(other)) == (run.dataset, run.seed, _evaluation(run))
-        if same and model in (need.model for need in other.needs):
+        if same and model in (need.model for need in other.needs if need.trial is None):
             return other
     raise InputError(f"probes: towards '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
 
 
 def _suite_requests(
-    parameters: Parameters, suite: str, runs: list[Run], surveyed: list[str], registry: Registry
+    parameters: Parameters, suite: str, planned: list[Run], surveyed: list[str], registry: Registry
 ) -> Iterator[tuple[Path, Request]]:
-    settings, results = parameters.suites[suite], f"results/{suite}"
+    settings, results, runs = parameters.suites[suite], f"results/{suite}", [run for run in planned if run.final]
     names = {
         name: dataset_plan.description(name, parameters.datasets[name], registry)
         for name in dict.fromkeys([*datasets_of(runs), *surveyed])
@@ -193,7 +207,7 @@ def _suite_requests(
     shown = {
         **described,
         "title": settings.title,
-        "description": settings.description,
+        "description": " ".join(text for text in (settings.description, _waiting(suite, planned)) if text),
         "tables": f"{results}/tables",
         "figures": f"{results}/figures",
         "verdicts": f"{results}/verdicts/verdicts.json",
@@ -220,7 +234,8 @@ def _names(parameters: Parameters, runs: list[Run]) -> dict[str, list[list[str]]
     """The names of each configuration: (model, protocol) of every experiment that needs it."""
     names: dict[str, list[list[str]]] = {run.folder: [] for run in runs}
     for run in runs:
-        told = [[need.model, parameters.experiments[need.experiment].protocol] for need in run.needs]
+        needs = [need for need in run.needs if need.trial is None]
+        told = [[need.model, parameters.experiments[need.experiment].protocol] for need in needs]
         names[run.folder] += [name for name in told if name not in names[run.folder]]
     return names
 
@@ -229,7 +244,7 @@ def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) 
     """One entry a configuration, with all its seeds."""
     groups: dict[str, dict[str, Any]] = {}
     for run in runs:
-        need = run.needs[0]
+        need = run.final or run.needs[0]
         model = parameters.models[need.model]
         group = groups.setdefault(
             run.folder,
@@ -291,6 +306,11 @@ def _described(parameters: Parameters, suite: str, runs: list[Run]) -> list[str]
     if parameters.measures is None:
         return []
     return list(dict.fromkeys([*datasets_of(runs), *parameters.suites[suite].describe]))
+
+
+def _waiting(suite: str, runs: list[Run]) -> str:
+    line = next_step(suite, runs)
+    return f"Not selected yet: {line}." if line else ""
 
 
 def _papers(runs: list[Run]) -> set[str]:

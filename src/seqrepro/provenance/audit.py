@@ -53,7 +53,7 @@ def audit(manifests: list[Path], others: Sequence[Path] = ()) -> list[Finding]:
     findings: list[Finding] = []
     for path in manifests:
         findings.append(_manifest_finding(path))
-        for name, digest in _read_manifest(path).items():
+        for name, digest in listed_sidecars(path).items():
             if listed.setdefault(name, digest) != digest:
                 findings.append(Finding(name, "manifest", "inconsistent", f"{path} lists another checksum"))
     sidecars = {name: record for name in listed if (record := _read_sidecar(Path(name)))}
@@ -61,7 +61,7 @@ def audit(manifests: list[Path], others: Sequence[Path] = ()) -> list[Finding]:
     for name, digest in sorted(listed.items()):
         findings += _sidecar_findings(name, digest, sidecars.get(name), produced)
         findings += _orphans(name, sidecars.get(name), listed)
-    known = {name for path in others for name in _read_manifest(path)} | set(listed)
+    known = {name for path in others for name in listed_sidecars(path)} | set(listed)
     return findings + list(_unlisted(known))
 
 
@@ -155,7 +155,8 @@ def _unlisted(known: set[str]) -> Iterator[Finding]:
             yield Finding(path.as_posix(), "manifest", "not listed", "no table of a listed suite uses it")
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
+def listed_sidecars(path: Path) -> dict[str, str]:
+    """Path and SHA-256 of each sidecar of a manifest. Raises InputError."""
     sidecars = read_json(path).get("sidecars")
     if not isinstance(sidecars, dict):
         raise InputError(f"{path}: not a manifest (expected an object under 'sidecars')")
