@@ -23,6 +23,7 @@ STEPS = {
 VERBS = {
     "data": ("seqrepro.commands.data", "list the datasets of the registry, or verify those that are at hand"),
     "claims": ("seqrepro.commands.claims", "list the claims of the papers, or show one"),
+    "controls": ("seqrepro.commands.controls", "list the controls, simulate their power, or check a suite's"),
     "verdict": ("seqrepro.commands.verdict", "explain the verdict of one claim in words"),
     "plan": ("seqrepro.commands.plan", "print the runs of a suite, and what a change would re-run"),
     "select": ("seqrepro.commands.select", "choose the best trial of each searched model, by the validation split"),

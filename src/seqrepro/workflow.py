@@ -39,6 +39,12 @@ class Workflow:
         return f"results/{self.suite}/report/index.html"
 
     @property
+    def checked(self) -> list[str]:
+        """What the check of its controls leaves, if the suite has any."""
+        has_controls = "controls" in self.parameters.suites[self.suite].claims
+        return [f"results/{self.suite}/controls.txt"] if has_controls else []
+
+    @property
     def receipt(self) -> str:
         """What tracking leaves."""
         return f"results/{self.suite}/tracking.json"
@@ -63,7 +69,7 @@ class Workflow:
     @property
     def extras(self) -> list[Path]:
         """Files of a finished suite that no sidecar lists."""
-        return [Path(name) for name in (self.manifest, self.audit, self.receipt)]
+        return [Path(name) for name in (self.manifest, self.audit, self.receipt, *self.checked)]
 
     @property
     def sidecars(self) -> list[str]:

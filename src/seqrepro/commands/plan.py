@@ -16,7 +16,7 @@ from seqrepro.config.selection import read_selections, selection_path
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
 from seqrepro.files import Json
-from seqrepro.ledger.claims import all_claims
+from seqrepro.ledger.claims import claim_files, read_claims
 
 COLUMNS = ("paper", "dataset", "model", "objective", "seed", "needed for", "state")
 CHECKPOINTS = Path("results/checkpoints")
@@ -49,7 +49,8 @@ def main(words: list[str]) -> int:
         print(_diff_summary(rows), file=sys.stderr)
         return 0
     (judged,) = plan.of("judge").values()
-    covered = coverage(all_claims(), parameters, judged)
+    claims_of_suite = map(read_claims, claim_files(parameters.suites[plan.suite].claims))
+    covered = coverage(claims_of_suite, parameters, judged)
     if given.claims:
         claims: list[tuple[str, ...]] = [(one.claim, one.state, "; ".join(one.missing)) for one in covered]
         _print(("claim", "runs", "missing"), claims, given.csv)

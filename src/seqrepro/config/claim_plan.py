@@ -14,7 +14,17 @@ from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
 from seqrepro.files import Json
-from seqrepro.ledger.claims import PAPERS, AnyPart, Claim, Claims, Probed, Tabulated, Untestable, all_claims
+from seqrepro.ledger.claims import (
+    PAPERS,
+    AnyPart,
+    Claim,
+    Claims,
+    Probed,
+    Tabulated,
+    Untestable,
+    claim_files,
+    read_claims,
+)
 from seqrepro.ledger.published import keys_of, read_published
 from seqrepro.request import Request
 
@@ -49,7 +59,7 @@ def needed_runs(
         InputError: a file of claims or of published numbers is not what it must be.
     """
     runs = plan_suite(parameters, suite, registry, selections)
-    claimed = set(_claimed(all_claims()))
+    claimed = set(_claimed(map(read_claims, claim_files(parameters.suites[suite].claims))))
     published = _published(parameters, {run.dataset for run in runs}, registry)
 
     def serves(run: Run, need: Need) -> bool:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from seqrepro.config.datasets import Dataset, FileDataset, RegistryDataset
+from seqrepro.config.datasets import Dataset, FileDataset, GeneratedDataset, RegistryDataset
 from seqrepro.config.faults import nearest
+from seqrepro.config.generators import NoisyGenerator
 from seqrepro.data.own.local_files import content_sha256
 from seqrepro.data.registry import Entry
 from seqrepro.errors import InputError
@@ -25,6 +26,25 @@ def identity(dataset: Dataset, registry: Registry) -> dict[str, Any]:
         told = {"file": content_sha256(Path(dataset.path)), "reading": dataset.reading()}
         return {"content": sha256_text(canonical_json(told)), "filter": dataset.filter.canonical()}
     return {"content": sha256_text(canonical_json(dataset.generator.canonical())), "filter": {}}
+
+
+def law(name: str, dataset: Dataset) -> dict[str, Any]:
+    """The parameters of the generator whose law of the next item is known, given the history.
+
+    Raises:
+        InputError: data that nobody generated, or whose law is not one of the history alone.
+    """
+    if not isinstance(dataset, GeneratedDataset):
+        raise InputError(
+            f"params.yaml: datasets.{name}.source: found '{dataset.source}', expected 'generated': "
+            "family bayes_optimal needs data whose law is known"
+        )
+    if isinstance(dataset.generator, NoisyGenerator) and dataset.generator.clean_targets:
+        raise InputError(
+            f"params.yaml: datasets.{name}.generator.clean_targets: found true, expected false: "
+            "family bayes_optimal needs a law of the history, and this one depends on how many items are to come"
+        )
+    return dataset.generator.canonical()
 
 
 def requests(name: str, dataset: Dataset, registry: Registry) -> dict[Path, Request]:

@@ -1,9 +1,10 @@
 """The whole of `params.yaml`, as classes. They are its documentation, its validation and its JSON schema."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
@@ -25,6 +26,7 @@ Architecture = Annotated[
     | ItemKNNParameters
     | EASEParameters
     | SASRecParameters
+    | BayesOptimalParameters
     | BERT4RecParameters,
     Field(discriminator="family"),
 ]
@@ -46,7 +48,7 @@ class Experiment(Configuration):
     """A question, and the models that answer it."""
 
     purpose: str
-    papers: list[Paper] = Field(min_length=1, description="the papers whose claims need these runs")
+    papers: list[Paper] = Field(description="the papers whose claims need these runs; none, for controls")
     protocol: str = Field(description="a name under `protocols`")
     models: list[str] = Field(min_length=1, description="names under `models`")
     probes: list[str] = Field([], description="names under `probes`; each says on which models it is measured")
@@ -73,6 +75,9 @@ class Suite(Configuration):
 
     title: str
     description: str
+    claims: list[Literal["papers", "controls"]] = Field(
+        ["papers"], description="what its runs judge: claims of papers, controls of our implementation"
+    )
     versioned: bool = Field(False, description="finished runs are committed and stand in results/MANIFEST.json")
     experiments: dict[Name, Scale] = Field(min_length=1, description="names under `experiments`")
     describe: list[str] = Field([], description="names under `datasets`, described beside those that experiments use")

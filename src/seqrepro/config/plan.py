@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from seqrepro.config.dataset_plan import Registry, identity
+from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
+from seqrepro.config.dataset_plan import Registry, identity, law
 from seqrepro.config.overrides import Setup, setup_of
 from seqrepro.config.parameters import Parameters, Scale
 from seqrepro.config.protocols import Protocol
@@ -93,7 +94,8 @@ def plan_suite(
         selections: by experiment; by default those in `registry/selected/`.
 
     Raises:
-        InputError: a dataset names an entry that the registry does not have; a selection is of another search.
+        InputError: a dataset names an entry that the registry does not have; a model needs a law that is not known; a
+            selection is of another search.
     """
     experiments = parameters.suites[suite].experiments
     if selections is None:
@@ -141,11 +143,17 @@ def datasets_of(runs: Iterable[Run]) -> list[str]:
 def configuration(
     parameters: Parameters, dataset: str, setup: Setup, protocol: Protocol, registry: Registry
 ) -> dict[str, Any]:
-    """The canonical configuration of a run, from which its hash is made."""
+    """The canonical configuration of a run, from which its hash is made.
+
+    Raises:
+        InputError: a model that needs the law of its data, which is not known.
+    """
+    known = isinstance(setup.architecture, BayesOptimalParameters)
+    told = {"generator": law(dataset, parameters.datasets[dataset])} if known else {}
     return {
         "dataset": identity(parameters.datasets[dataset], registry),
         **protocol.configuration(),
-        "model": setup.architecture.canonical(),
+        "model": setup.architecture.canonical() | told,
         "training": setup.training.canonical(),
     }
 

@@ -18,7 +18,7 @@ from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, read_json, sha256_text, write_json
-from seqrepro.ledger.claims import PAPERS, OfPrinted, all_claims
+from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, read_claims
 from seqrepro.provenance.fingerprint import fingerprint
 from seqrepro.provenance.sidecar import read_sidecar, request_hash
 from seqrepro.request import Request
@@ -114,8 +114,7 @@ def _candidate_request(run: Run) -> tuple[Path, Request]:
 
 
 def _train_request(run: Run) -> tuple[Path, Request]:
-    model, training = run.config["model"], run.config["training"]
-    modules = [f"seqrepro.models.{model['family']}"]
+    training, modules = run.config["training"], _model_modules(run)
     if run.is_trained:
         modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
         modules += _optimizers(training["optimizer"])
@@ -125,6 +124,13 @@ def _train_request(run: Run) -> tuple[Path, Request]:
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
     return path, _request("train", "seqrepro.training.train", folder, [*_data(run), *_items(run)], wanted, *modules)
+
+
+def _model_modules(run: Run) -> list[str]:
+    """The module of the model, and that of the law if the model knows it."""
+    model = run.config["model"]
+    laws = [f"seqrepro.data.synthetic.{model['generator']['kind']}"] if "generator" in model else []
+    return [f"seqrepro.models.{model['family']}", *laws]
 
 
 def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
@@ -146,9 +152,8 @@ def _probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterat
             probe["towards"] = f"{other.folder}/seed-{other.seed}/model.safetensors"
             inputs.append(probe["towards"])
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
-        model = f"seqrepro.models.{run.config['model']['family']}"
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
-        yield path, _request("probe", module, f"{folder}/probes/{name}", inputs, wanted, model)
+        yield path, _request("probe", module, f"{folder}/probes/{name}", inputs, wanted, *_model_modules(run))
 
 
 def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
@@ -196,7 +201,7 @@ def _suite_requests(
         fitted = {"suite": suite, "pf1": settings.refit.inverse_p1}
         yield PLAN / f"refit/{suite}.json", _request("refit", "seqrepro.laws.refit", f"{results}/laws", points, fitted)
         extra.append({"title": "Refit of the published points (Performance Law)", "path": f"{results}/laws/r2.csv"})
-    claims = sorted(path.as_posix() for path in PAPERS.glob("*/claims.yaml"))
+    claims = sorted(path.as_posix() for path in claim_files(settings.claims))
     refits = [f"{results}/laws/r2.csv"] if settings.refit else []
     evidence = [*ranks, *(path for run in runs for path in _measured(parameters, run)), *refits, *published, *claims]
     judged = _judged(parameters, suite, runs, described["runs"], registry)
@@ -274,7 +279,7 @@ def _judged(
 ) -> dict[str, Any]:
     """What the judge must know beside its inputs: names of runs, and what decides whether a printed number compares."""
     names = _names(parameters, runs)
-    claims = [claim for paper in all_claims() for claim in paper.claims]
+    claims = [claim for path in claim_files(parameters.suites[suite].claims) for claim in read_claims(path).claims]
     printed = [part for claim in claims for part in claim.parts if isinstance(part, OfPrinted)]
     datasets = dict.fromkeys(name for part in printed for name in part.datasets if name in parameters.datasets)
     protocols = dict.fromkeys(claim.protocol for claim in claims if claim.protocol in parameters.protocols)

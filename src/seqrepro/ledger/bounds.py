@@ -6,6 +6,7 @@ other and c a margin:
 - superiority, ordering:  m - x > 0, and its p value, adjusted over the family (Holm), below 0.05
 - non-inferiority:        m - (1 - c) x > 0, by the 90 % interval (one-sided 5 %)
 - equivalence:            m - (1 - c) x > 0 and (1 + c) x - m > 0, by 90 % intervals (two one-sided tests)
+- gain, margin c:         m - x - c > 0, or c - (m - x) > 0, by 95 % intervals; c in units of the metric
 - size, printed gain g:   m - (1 + g - d) x > 0 and (1 + g + d) x - m > 0 with d = c |g|, by 95 % intervals
 - level, printed value v: m - (1 - c) v > 0 and (1 + c) v - m > 0, by 95 % intervals
 
@@ -17,7 +18,8 @@ it agrees with the bootstrap of bootstrap.py, which tables of gains use.
 
 A bound holds if its interval lies above 0, fails if it lies below, and is open otherwise: the absence of a difference
 is never concluded from the absence of significance. Means are over users and seeds, which are crossed (statistics.py);
-two methods are paired by user. A margin is a share of the other's mean, and the bound carries its uncertainty too.
+two methods are paired by user. Elsewhere a margin is a share of the other's mean, and the bound carries its
+uncertainty too.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ from typing import Any
 from scipy import stats
 from scipy.optimize import brentq
 
-from seqrepro.ledger.claims import Equivalence, Level, NonInferiority, Ordering, Size, Superiority
+from seqrepro.ledger.claims import Equivalence, Gain, Level, NonInferiority, Ordering, Size, Superiority
 from seqrepro.ledger.statistics import Estimate, Part, Sample, degrees_of_freedom, difference, mean
 
 LEVEL, POWER, MOST_SEEDS, MOST_GAIN = 0.05, 0.80, 200, 1000.0
@@ -100,6 +102,16 @@ def _equivalence(part: Equivalence, dataset: str, gains: Gains) -> Iterator[Boun
         yield _below(gains, part.model, other, part.metric, 1 + part.margin, 1 - 2 * LEVEL)
 
 
+def _gain(part: Gain, dataset: str, gains: Gains) -> Iterator[Bound]:
+    for other in part.against:
+        ours, theirs = gains(part.model, part.metric), gains(other, part.metric)
+        text = f"{part.metric} of {part.model} less that of {other}"
+        if part.above is not None:
+            yield Bound(f"{text} less {part.above:.4g}", difference(_less(ours, part.above), theirs))
+        if part.below is not None:
+            yield Bound(f"{part.below:.4g} less ({text})", difference(_less(theirs, -part.below), ours))
+
+
 def of_size(part: Size, metric: str, gain: float, gains: Gains) -> Iterator[Bound]:
     """The bounds of a printed gain (0.03 is 3 %)."""
     ratio, margin = 1 + gain, part.share * abs(gain)
@@ -138,6 +150,7 @@ BOUNDS: dict[str, Callable[[Any, str, Gains], Iterator[Bound]]] = {
     "ordering": _ordering,
     "non_inferiority": _non_inferiority,
     "equivalence": _equivalence,
+    "gain": _gain,
 }
 
 
@@ -160,3 +173,7 @@ def _below(gains: Gains, model: str, other: str, metric: str, factor: float, con
 
 def _times(sample: Sample, factor: float) -> Sample:
     return Sample(factor * sample.gains_US, sample.deterministic)
+
+
+def _less(sample: Sample, amount: float) -> Sample:
+    return Sample(sample.gains_US - amount, sample.deterministic)

@@ -1,23 +1,28 @@
 """Claims: what a paper says, as statements that runs can decide; `registry/papers/<paper>/claims.yaml`.
 
+Controls, in `registry/controls.yaml`, are claims too: what must come out on generated data, whose truth is known.
+
 A claim has parts, and each part gets its own verdict: 'beats it by 3 %' has a direction and a size. A part says what is
 compared, on which datasets and by which metric. It is fixed before the runs. Models, datasets and probes have the names
 of `params.yaml`, or stand under `to_come`; one that is not planned makes a part 'not tested'. Printed numbers are never
 written here: a part names the rows of `published.csv` that hold them.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
 from seqrepro.config.names import Metric, Paper
 from seqrepro.data.source_kinds import first_problem
 from seqrepro.errors import InputError
 
 PAPERS = Path("registry/papers")
+CONTROLS = Path("registry/controls.yaml")
+SETS = {"papers": "papers/*/claims.yaml", "controls": "controls.yaml"}  # what a suite can judge
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # each plan reads the claims: the parser in C is 15 times faster
 Share = Annotated[float, Field(gt=0, lt=1)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Z][0-9]+[a-z]?$")]
@@ -95,6 +100,53 @@ class Ordering(Compared):
 
     kind: Literal["ordering"]
     models: list[str] = Field(min_length=2, description="from best to worst")
+
+
+Knowledge = Literal["history", "items", "unordered", "last", "nothing", "chance"]
+Pair = Annotated[list[Knowledge], Field(min_length=2, max_length=2)]
+
+
+class Power(Configuration):
+    """What a margin and the power of its test come from; `seqrepro controls power` simulates both again (power.py)."""
+
+    knows: Pair = Field(description="what the model, and what the other, is assumed to make the best of")
+    scale: Pair | None = Field(None, description="the margin is a share of what the first gains over the second")
+    window: int | None = Field(None, ge=2, le=6, description="with unordered: how many of the last items are known")
+    gap: float = Field(description="true gain of the first of `knows` over the second")
+    share: float = Field(gt=0, lt=1, description="the margin, as a share of the gain of `scale`; by default of the gap")
+    reach: float = Field(1.0, gt=0, le=1, description="share of users for whom training is assumed to reach it")
+    noise: float = Field(ge=0, le=1, description="share of users for whom chance, not knowledge, sets both apart")
+    seed_sd: float = Field(ge=0, description="assumed standard deviation of a trained model's mean between seeds")
+    power: float = Field(ge=0, le=1, description="probability to pass, with the users of the data and `seeds`")
+
+    @model_validator(mode="after")
+    def _unordered_has_a_window(self) -> "Power":
+        if ("unordered" in [*self.knows, *(self.scale or [])]) != (self.window is not None):
+            raise ValueError("a window belongs to unordered, and unordered to a window")
+        return self
+
+
+class Gain(Compared):
+    """What a model gains over another, in units of the metric, lies above a margin, or below it: a control."""
+
+    kind: Literal["gain"]
+    datasets: list[str] = Field(min_length=1, max_length=1)
+    model: str
+    against: list[str] = Field(min_length=1, max_length=1)
+    above: float | None = Field(None, ge=0, description="positive: the lower bound exceeds it")
+    below: float | None = Field(None, gt=0, description="negative: the upper bound stays below it")
+    power: Power
+
+    @model_validator(mode="after")
+    def _has_one_margin(self) -> "Gain":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("expected either below or above")
+        return self
+
+    @property
+    def margin(self) -> float:
+        """The one that is given."""
+        return next(margin for margin in (self.above, self.below) if margin is not None)
 
 
 class PrintedValue(Configuration):
@@ -205,7 +257,17 @@ class Untestable(Part):
 
 
 AnyPart = Annotated[
-    Superiority | NonInferiority | Equivalence | Ordering | Size | Level | Measured | Growth | Tabulated | Untestable,
+    Superiority
+    | NonInferiority
+    | Equivalence
+    | Ordering
+    | Gain
+    | Size
+    | Level
+    | Measured
+    | Growth
+    | Tabulated
+    | Untestable,
     Field(discriminator="kind"),
 ]
 
@@ -217,9 +279,11 @@ class Claim(Configuration):
     statement: str
     origin: Literal["paper", "ours"] = Field(description="ours: added to find out what explains the paper's result")
     source: str = Field(description="where the paper says so")
-    basis: Literal["known", "re-derived"] = Field(
-        description="known: protocol and value are published, so it can be reproduced; re-derived: only supported"
+    basis: Literal["known", "re-derived", "control"] = Field(
+        description="known: protocol and value are published, so it can be reproduced; re-derived: only supported; "
+        "control: generated data, whose truth is known"
     )
+    vouched: bool = identity(True, description="of a control: ours, so it must pass; false: a published method")
     family: str = Field(description="the claims whose p values are adjusted together")
     protocol: str = Field("leave-one-out", description="a name under `protocols`; runs of others are not looked at")
     masking: Literal["masked", "unmasked"] = Field("masked", description="whether items of the history are candidates")
@@ -249,9 +313,9 @@ class ToCome(Configuration):
 
 
 class Claims(Configuration):
-    """All claims of one paper."""
+    """All claims of one paper, or all controls."""
 
-    paper: Paper
+    paper: Paper | Literal["controls"]
     title: str
     reference: str
     to_come: ToCome = ToCome()
@@ -262,7 +326,14 @@ class Claims(Configuration):
         names = [claim.id for claim in self.claims]
         if len(set(names)) < len(names):
             raise ValueError(f"two claims have one id: {', '.join(names)}")
+        if other := [claim.id for claim in self.claims if (claim.basis == "control") != self.are_controls]:
+            raise ValueError(f"claim {other[0]}: basis: control belongs to {CONTROLS}, and nothing else does")
         return self
+
+    @property
+    def are_controls(self) -> bool:
+        """Whether generated data judge them, and nothing else."""
+        return self.paper == "controls"
 
 
 def read_claims(path: Path) -> Claims:
@@ -281,6 +352,11 @@ def read_claims(path: Path) -> Claims:
         return Claims.model_validate(told)
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error)}"[:500]) from None
+
+
+def claim_files(sets: Iterable[str]) -> list[Path]:
+    """The files of claims that a suite judges, by names of SETS."""
+    return [path for name in sets for path in sorted(PAPERS.parent.glob(SETS[name]))]
 
 
 def all_claims(folder: Path = PAPERS) -> list[Claims]:

@@ -8,10 +8,16 @@ WHY = {
     "supported": "every test that it needs holds; the paper's protocol or its numbers are not known to us",
     "not reproduced": "it fails where it must hold",
     "inconclusive": "an interval includes what it must not, which is no evidence against it",
+    "passed": "every test that it needs holds",
+    "failed": "it fails where it must hold",
     "not comparable": "nothing that could be run decides it, or no number is printed of what was run",
     "not tested": "runs are missing",
 }
-BASIS = {"known": "protocol and value are published", "re-derived": "re-derived: protocol or value is not known to us"}
+BASIS = {
+    "known": "protocol and value are published",
+    "re-derived": "re-derived: protocol or value is not known to us",
+    "control": "generated data, whose truth is known",
+}
 
 
 def explain(claim: Json) -> list[str]:

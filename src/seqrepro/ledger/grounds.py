@@ -24,13 +24,15 @@ class Grounds:
     datasets: Json = field(default_factory=dict)  # family, variant, ... of each dataset that claims name
     rankings: Json = field(default_factory=dict)  # of each protocol: its text, masked and unmasked
     published: dict[str, list[Published]] = field(default_factory=dict)  # by file
+    of_controls: bool = False  # generated data judge controls, and nothing else does
 
     def run_of(self, model: str, dataset: str, protocol: str, generated: bool = False) -> Evidence | None:
         """The configuration that the suite plans under these names; one on generated data only if that is asked for."""
         wanted = [model, protocol]
         for one in self.evidence:
             if one.run["dataset"] == dataset and wanted in one.run["names"]:
-                return one if generated or one.run["data_class"] != "generated" else None
+                is_generated = one.run["data_class"] == "generated"
+                return one if is_generated == self.of_controls or (is_generated and generated) else None
         return None
 
     def measurement_files(self, one: Evidence, probe: str) -> list[Path]:

@@ -4,6 +4,7 @@
 rests on: the claim's text and the checksums of the files that were read. `verdicts.csv` has a row a bound.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from seqrepro.ledger.published import read_published
 from seqrepro.ledger.verdicts import Finding, adjusted, findings, verdict, whole
 from seqrepro.request import Request
 
-SUCCESS = {"known": "reproduced", "re-derived": "supported"}
+SUCCESS = {"known": "reproduced", "re-derived": "supported", "control": "reproduced"}
+OF_CONTROLS = {"reproduced": "passed", "not reproduced": "failed"}  # the other words are the same
+FILES = ("claims.yaml", "controls.yaml")
 ROWS = pa.schema(
     [
         *((name, tables.TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "metric", "state", "test")),
@@ -41,7 +44,7 @@ def run(request: Request) -> list[Path]:
             be.
     """
     grounds = _grounds(request)
-    papers = [read_claims(Path(path)) for path in request.inputs if Path(path).name == "claims.yaml"]
+    papers = [read_claims(Path(path)) for path in request.inputs if Path(path).name in FILES]
     judged = [one for claims in papers for one in judge(claims, grounds)]
     rows = tables.complete((row for claim in judged for row in _rows(claim)), ROWS)
     write_json(request.output / "verdicts.json", {"claims": judged})
@@ -50,6 +53,7 @@ def run(request: Request) -> list[Path]:
 
 def judge(claims: Claims, grounds: Grounds) -> list[Json]:
     """The claims of a paper with their verdicts, as JSON."""
+    grounds = replace(grounds, of_controls=claims.are_controls)
     found = [[findings(part, claim, claims.paper, grounds) for part in claim.parts] for claim in claims.claims]
     for family in dict.fromkeys(claim.family for claim in claims.claims):
         own = [i for i, claim in enumerate(claims.claims) if claim.family == family]
@@ -77,12 +81,13 @@ def _grounds(request: Request) -> Grounds:
 
 
 def _judged(claims: Claims, claim: Claim, found: list[list[Finding]], provenance: str) -> Json:
+    words = OF_CONTROLS if claims.are_controls else {}
     verdicts = [verdict(part, own, _success(part, claim)) for part, own in zip(claim.parts, found, strict=True)]
     parts = [
         {
             "id": part.id,
             "kind": part.kind,
-            "verdict": word,
+            "verdict": words.get(word, word),
             "deciding": part.deciding,
             "note": part.reason if isinstance(part, Untestable) else part.note,
             "findings": [_finding(finding) for finding in own],
@@ -90,10 +95,12 @@ def _judged(claims: Claims, claim: Claim, found: list[list[Finding]], provenance
         for part, own, word in zip(claim.parts, found, verdicts, strict=True)
     ]
     told = claim.canonical()
+    decided = whole(claim.parts, verdicts)
     return {
         "paper": claims.paper,
         **{key: told[key] for key in ("id", "statement", "origin", "source", "basis", "family", "protocol", "masking")},
-        "verdict": whole(claim.parts, verdicts),
+        **({"vouched": claim.vouched} if claims.are_controls else {}),
+        "verdict": words.get(decided, decided),
         "parts": parts,
         "provenance": provenance,
     }

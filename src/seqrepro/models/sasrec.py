@@ -1,6 +1,6 @@
 """SASRec: self-attentive sequential recommendation (Kang & McAuley 2018), in the widespread post-norm form.
 
-    X^0 = drop(LN(E[s] + P[0..L-1]))
+    X^0 = drop(LN(E[s] + P[0..L-1]))                                                 without P if positions: none
     X^l = block(X^{l-1}): X <- LN(X + drop(MHA(X))); X <- LN(X + drop(W2 gelu(W1 X)))      causal, with biases
     score(j | s_1..s_t) = <X^n_t, E_j>                                                     tied item embeddings
 
@@ -13,6 +13,8 @@ Histories are padded on the right. The item s_t of a history of m <= L items has
 oldest item shown, as in RecBole. With `positions_from: newest` it has L - m + t - 1, so that the newest item always
 has L - 1: this is padding on the left, the form of SASRec's authors and of S3-Rec. In training on all positions m is
 then the length of the whole input, so that an item's place says how many targets are still to come.
+Without positions, one layer knows the newest item and which others there are, not their order; several can tell order
+by the causal mask.
 
 Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984. S3-Rec's code
 has one row of D more, for a mask that its fine-tuning never shows; `mask_row` adds it, for training that shows it.
@@ -32,7 +34,7 @@ from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, i
 
 
 class SASRec(SequentialModel):
-    """Causal Transformer over item embeddings with learned positions."""
+    """Causal Transformer over item embeddings, with learned positions or without."""
 
     def __init__(self, parameters: SASRecParameters, n_items: int) -> None:
         super().__init__()
@@ -40,7 +42,7 @@ class SASRec(SequentialModel):
         self.max_length, self.positions_from = p.max_length, p.positions_from
         self.n_items, self.mask = n_items, n_items + 1
         self.items = nn.Embedding(n_items + 1 + p.mask_row, p.width, padding_idx=0)
-        self.positions = nn.Embedding(p.max_length, p.width)
+        self.positions = nn.Embedding(p.max_length, p.width) if p.positions == "learned" else None
         self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(p.dropout)
         self.blocks = nn.ModuleList(
@@ -54,7 +56,10 @@ class SASRec(SequentialModel):
         Every position sees all items of its row with `both_ways`, which only S3-Rec's pre-training asks for.
         """
         context = [padded_BL != 0] if both_ways else []
-        states: Tensor = self.dropout(self.norm(self.items(padded_BL) + self._positions_of(padded_BL)))
+        embedded = self.items(padded_BL)
+        if self.positions is not None:
+            embedded = embedded + self._positions_of(padded_BL, self.positions)
+        states: Tensor = self.dropout(self.norm(embedded))
         for block in self.blocks:
             states = block(states, *context)
         return states
@@ -64,13 +69,13 @@ class SASRec(SequentialModel):
         rows = self.items.weight
         return rows if len(rows) == self.n_items + 1 else rows[: self.n_items + 1]
 
-    def _positions_of(self, padded_BL: Tensor) -> Tensor:
+    def _positions_of(self, padded_BL: Tensor, table: nn.Embedding) -> Tensor:
         """Position embeddings [L, D], or [B, L, D] where they depend on the length of a row."""
         if self.positions_from == "oldest":
-            return self.positions.weight[: padded_BL.shape[1]]
+            return table.weight[: padded_BL.shape[1]]
         lengths = (padded_BL != 0).sum(1, keepdim=True)
         places_BL = self.max_length - lengths + index_range(padded_BL[0])
-        positions: Tensor = self.positions(places_BL.clamp(max=self.max_length - 1))  # those of padding mean nothing
+        positions: Tensor = table(places_BL.clamp(max=self.max_length - 1))  # those of padding mean nothing
         return positions
 
 

@@ -45,6 +45,7 @@ TITLES = {  # also the order of the papers' pages; other sets of claims come aft
     "hydrarec": "HydraRec",
     "tim4rec": "TiM4Rec",
     "performance_law": "Performance Law",
+    "controls": "Controls",
 }
 
 

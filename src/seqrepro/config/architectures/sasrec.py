@@ -18,6 +18,7 @@ class SASRecParameters(Configuration):
     dropout: float = Field(0.5, ge=0, lt=1, description="after embeddings, attention output and feed-forward")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="on the attention weights")
     max_length: int = Field(50, ge=1, description="L, the longest history that the model sees")
+    positions: Literal["learned", "none"] = identity("learned", description="none: of one layer, blind to order")
     positions_from: Literal["oldest", "newest"] = identity(
         "oldest", description="the end of a history that positions are counted from; newest is padding on the left"
     )
@@ -27,4 +28,10 @@ class SASRecParameters(Configuration):
     def _heads_divide_width(self) -> "SASRecParameters":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_positions_have_no_end(self) -> "SASRecParameters":
+        if self.positions == "none" and self.positions_from == "newest":
+            raise ValueError("found positions_from: newest with positions: none; expected one of them")
         return self

@@ -26,6 +26,7 @@ from numpy.random import Generator
 
 from seqrepro.data.interactions import Int64, Interactions
 from seqrepro.data.synthetic.chain import offset_law, permutations, shifted, walk
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import Float64, assemble, geometric_lengths, streams, timestamps
 from seqrepro.data.synthetic.truth import Best, best
 
@@ -109,6 +110,27 @@ def predictive(
     if gaps_s is None:
         return shifted(unknown, anchor)
     return shifted(known[0], anchor + successors * class_of(gaps_s, classes))
+
+
+def next_item(
+    seen: Seen,
+    items: int,
+    classes: int,
+    successors: int,
+    decay: float,
+    smoothing: float,
+    gaps: Gaps,
+    seed: int,
+    **_: object,
+) -> Float64:
+    """The law [B, V] of the item after each history, from its last item and the gap before it, where that tells."""
+    last, seconds_B = seen.last(1)[:, 0], seen.gaps()
+    parameters = (items, classes, successors, decay, smoothing, seed)
+    laws = np.where((last > 0)[:, None], predictive(last, None, *parameters), 1 / items)
+    if gaps == "informative" and seconds_B is not None:
+        told = seen.lengths >= 2
+        laws[told] = predictive(last[told], seconds_B[told], *parameters)
+    return laws
 
 
 def _lowest(classes: Int64) -> Float64:

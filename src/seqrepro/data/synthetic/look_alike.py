@@ -29,6 +29,7 @@ from numpy.random import Generator
 from scipy.special import ndtr
 
 from seqrepro.data.interactions import Int64, Interactions, Mask
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import Float64, assemble, day_gaps, starts_of, streams, timestamps
 from seqrepro.data.synthetic.truth import Best, best
 from seqrepro.errors import InputError
@@ -152,6 +153,23 @@ def predictive(law: Float64, seen: Mask) -> Float64:
     left = np.where(seen, 0.0, law)
     result: Float64 = left / left.sum(axis=1, keepdims=True)
     return result
+
+
+def next_item(
+    seen: Seen,
+    items: int,
+    seed: int,
+    like: str,
+    popularity: Popularity | None = None,
+    repeats: bool | None = None,
+    **_: object,
+) -> Float64:
+    """The law [B, V] of the item after each history: that of popularity, without what was seen if nothing recurs."""
+    law = item_law(items, seed, popularity or LIKE[like]["popularity"])
+    was_seen = np.zeros((len(seen.lengths), items), dtype=bool)
+    if not (LIKE[like]["repeats"] if repeats is None else repeats):
+        was_seen[np.repeat(np.arange(len(was_seen)), seen.lengths), seen.items - 1] = True
+    return predictive(law, was_seen)
 
 
 def _draws(law: Float64, lengths: Int64, stream: Generator) -> Int64:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqrepro.data.interactions import Int64, Interactions
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import (
     Float64,
     assemble,
@@ -57,6 +58,12 @@ def entropy_rate(transitions: Float64) -> float:
     """Nats an item of the stationary chain: the lowest expected negative log-likelihood of the next item."""
     logs = np.log(transitions, out=np.zeros_like(transitions), where=transitions > 0)
     return float(-(stationary(transitions) @ (transitions * logs).sum(axis=1)))
+
+
+def next_item(seen: Seen, items: int, concentration: float, seed: int, **_: object) -> Float64:
+    """The law [B, V] of the item after each history: the transitions of its last item."""
+    transitions = markov_transitions(items, concentration, seed)
+    return np.vstack([stationary(transitions), transitions])[seen.last(1)[:, 0]]
 
 
 def generate(users: int, items: int, mean_length: float, concentration: float, seed: int) -> Interactions:

@@ -18,6 +18,7 @@ import numpy as np
 
 from seqrepro.data.interactions import Int64, Interactions
 from seqrepro.data.synthetic.chain import anchors, offset_law, permutations, shifted, walk
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import (
     MIN_LENGTH,
     Float64,
@@ -66,6 +67,25 @@ def tables(items: int, order: int, memory: Memory, seed: int) -> Int64:
 def truth(items: int, successors: int, decay: float, smoothing: float) -> Best:
     """The entropy rate, and the ranking metrics of the best predictor: exact."""
     return best(offset_law(items, successors, decay, smoothing))
+
+
+def next_item(
+    seen: Seen,
+    items: int,
+    order: int,
+    successors: int,
+    decay: float,
+    smoothing: float,
+    seed: int,
+    memory: Memory = "joint",
+    **_: object,
+) -> Float64:
+    """The law [B, V] of the item after each history; uniform where it has fewer than k items."""
+    contexts = seen.last(order)
+    known = contexts[:, 0] > 0
+    laws = np.full((len(contexts), items), 1 / items)
+    laws[known] = predictive(contexts[known], items, successors, decay, smoothing, seed, memory)
+    return laws
 
 
 def predictive(

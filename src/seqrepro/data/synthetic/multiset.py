@@ -23,6 +23,7 @@ from math import comb
 import numpy as np
 
 from seqrepro.data.interactions import Int64, Interactions
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import Float64, assemble, day_gaps, geometric_lengths, streams, timestamps
 from seqrepro.data.synthetic.truth import CUTOFF, Best, best, entropy, ranking_gains
 from seqrepro.errors import InputError
@@ -73,6 +74,11 @@ def predictive(counts: Int64, items: int, affinity: float, exponent: float) -> F
     types = counts.shape[1]
     places = place_law(items, types, exponent)
     return (places[:, None] * block_law(counts, affinity)[:, None, :]).reshape(len(counts), items)
+
+
+def next_item(seen: Seen, items: int, types: int, affinity: float, exponent: float, **_: object) -> Float64:
+    """The law [B, V] of the item after each history, from what it holds."""
+    return predictive(block_counts(seen.items, seen.lengths, types), items, affinity, exponent)
 
 
 def truth(items: int, types: int, affinity: float, exponent: float, history: int) -> Best:

@@ -24,6 +24,7 @@ import numpy as np
 
 from seqrepro.data.interactions import Int64, Interactions, Mask
 from seqrepro.data.synthetic.chain import offset_law, permutations, walk
+from seqrepro.data.synthetic.law import Seen
 from seqrepro.data.synthetic.streams import (
     Float64,
     assemble,
@@ -119,3 +120,17 @@ def predictive(
         anchored = (belief / belief.sum(axis=1, keepdims=True))[:, came_from]
         expected[rows] = smoothing / items + sum(p * np.roll(anchored, d, axis=1) for d, p in enumerate(law))
     return (1 - noise) * expected + noise / items
+
+
+def next_item(
+    seen: Seen,
+    items: int,
+    successors: int,
+    decay: float,
+    smoothing: float,
+    noise: float,
+    seed: int,
+    **_: object,
+) -> Float64:
+    """The law [B, V] of what is seen after each history: the filter. For data without clean targets."""
+    return predictive(seen.items, seen.lengths, items, successors, decay, smoothing, noise, seed)
