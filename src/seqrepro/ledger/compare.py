@@ -43,7 +43,7 @@ def run(request: Request) -> list[Path]:
         tables.COMPARISONS,
     )
     paths = [Path(path) for path in request.inputs if Path(path).name == "published.csv"]
-    published = published_rows(evidence, read_published(paths), datasets, split)
+    published = tables.complete(published_rows(evidence, read_published(paths), datasets, split), tables.PUBLISHED)
     write_json(folder / "metrics.json", headline(evidence, metrics))
     return [
         folder / "metrics.json",
