@@ -1,0 +1,113 @@
+"""The jobs of runs: their negatives, their training, and what probes measure on them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seqrepro.config.dataset_plan import PLAN
+from seqrepro.config.parameters import Parameters
+from seqrepro.config.plan import Run
+from seqrepro.errors import InputError
+from seqrepro.files import canonical_json, sha256_text
+from seqrepro.provenance.fingerprint import fingerprint
+from seqrepro.request import Request
+
+
+def request_for(step: str, module: str, folder: str, inputs: list[str], parameters: Any, *uses: str) -> Request:
+    """A request with the fingerprint of its code; `uses` are modules that the step loads by name."""
+    return Request(step, module, folder, inputs, parameters, list(uses), fingerprint((module, *uses)))
+
+
+def candidate_request(run: Run) -> tuple[Path, Request]:
+    """The drawing of the negatives that a run ranks among, by the file that the request stands in."""
+    folder, wanted = Path(_negatives(run)).parent, {"dataset": run.dataset, "config": _evaluation(run)}
+    path = PLAN / f"candidates/{run.dataset}/{folder.name}.json"
+    return path, request_for("candidates", "seqrepro.data.candidates", folder.as_posix(), _prepared(run), wanted)
+
+
+def train_request(run: Run) -> tuple[Path, Request]:
+    """The training of a run."""
+    training, modules = run.config["training"], _model_modules(run)
+    if run.is_trained:
+        modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
+        modules += _optimizers(training["optimizer"])
+    if "pretraining" in training:
+        modules.append(f"seqrepro.training.pretraining.{training['pretraining']['name']}")
+    folder = f"{run.folder}/seed-{run.seed}"
+    wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
+    path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
+    return path, request_for("train", "seqrepro.training.train", folder, [*_data(run), *_items(run)], wanted, *modules)
+
+
+def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
+    """The module of an optimizer, and that of the one that it is built around."""
+    if parameters is None:
+        return []
+    return [f"seqrepro.training.optimizers.{parameters['name']}", *_optimizers(parameters.get("base"))]
+
+
+def probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterator[tuple[Path, Request]]:
+    """What probes measure on a run; `runs` are all of the suite, one of which a probe may look towards.
+
+    Raises:
+        InputError: a probe looks towards a run that the suite does not have.
+    """
+    for name in run.probes:
+        probe = parameters.probes[name].canonical()
+        module = f"seqrepro.probes.{probe.pop('kind')}"
+        probe.pop("models", None)  # which models are measured is no part of a measurement
+        folder = f"{run.folder}/seed-{run.seed}"
+        data, negatives = _data(run)[:2], _data(run)[2:]
+        inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
+        if other := _other_run(run, probe.pop("towards", None), runs):
+            probe["towards"] = f"{other.folder}/seed-{other.seed}/model.safetensors"
+            inputs.append(probe["towards"])
+        wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
+        path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
+        yield path, request_for("probe", module, f"{folder}/probes/{name}", inputs, wanted, *_model_modules(run))
+
+
+def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
+    """The run of a model that differs from a run in nothing but model and training; None if it is a run of it itself.
+
+    Raises:
+        InputError: the suite has no such run.
+    """
+    if model is None or model in (need.model for need in run.needs):
+        return None
+    for other in runs:
+        same = (other.dataset, other.seed, _evaluation(other)) == (run.dataset, run.seed, _evaluation(run))
+        if same and model in (need.model for need in other.needs if need.trial is None):
+            return other
+    raise InputError(f"probes: towards '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
+
+
+def _data(run: Run) -> list[str]:
+    """What a training reads, and every probe of it: the data, its statistics and, if there are any, the negatives."""
+    return [*_prepared(run), *([_negatives(run)] if "candidates" in run.config else [])]
+
+
+def _items(run: Run) -> list[str]:
+    """The items with their attributes, where a recipe learns from them."""
+    return [f"data/prepared/{run.dataset}/items.parquet"] if "pretraining" in run.config["training"] else []
+
+
+def _prepared(run: Run) -> list[str]:
+    return [f"data/prepared/{run.dataset}/{name}" for name in (run.protocol.source, "statistics.json")]
+
+
+def _negatives(run: Run) -> str:
+    """One file for all runs with the same dataset, split and candidates."""
+    return f"data/candidates/{run.dataset}/{sha256_text(canonical_json(_evaluation(run)))[:8]}/negatives.parquet"
+
+
+def _evaluation(run: Run) -> dict[str, Any]:
+    """The part of a configuration that says what is held out and ranked."""
+    return {key: value for key, value in run.config.items() if key not in ("model", "training")}
+
+
+def _model_modules(run: Run) -> list[str]:
+    """The module of the model, and that of the law if the model knows it."""
+    model = run.config["model"]
+    laws = [f"seqrepro.data.synthetic.{model['generator']['kind']}"] if "generator" in model else []
+    return [f"seqrepro.models.{model['family']}", *laws]
