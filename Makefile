@@ -41,11 +41,11 @@ reproduce: environment
 	@echo "Report: results/$(SUITE)/report/index.html"
 
 report: environment
-	seqrepro refit --suite $(SUITE)
-	seqrepro survey --suite $(SUITE)
-	seqrepro compare --suite $(SUITE)
-	seqrepro judge --suite $(SUITE)
-	seqrepro report --suite $(SUITE)
+	seqrepro plan --suite $(SUITE) --csv > /dev/null
+	for step in refit survey compare judge report; do \
+		request=results/plan/$$step/$(SUITE).json; \
+		test ! -f $$request || seqrepro $$step $$request || exit 1; \
+	done
 	@echo "Report: results/$(SUITE)/report/index.html"
 
 track: environment

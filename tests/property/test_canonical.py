@@ -43,6 +43,14 @@ FILTER = some(
 COLUMNS = some(
     {"user": "u", "item": st.sampled_from("ij")}, timestamp=st.none() | st.just("t"), rating=st.none() | st.just("r")
 )
+TRANSFORMER = {
+    "width": st.sampled_from([6, 12, 64]),
+    "layers": WHOLE,
+    "heads": st.sampled_from([1, 2]),
+    "inner_width": WHOLE,
+    "dropout": SHARE,
+    "attention_dropout": SHARE,
+}
 KINDS = {
     "popularity": (Architecture, some({"family": "popularity"})),
     "markov": (Architecture, some({"family": "markov"}, back_off=SHARE)),
@@ -54,19 +62,12 @@ KINDS = {
         Architecture,
         some({"family": "ease"}, regularisation=POSITIVE, position_decay=st.sampled_from([0.5, 1.0, 1])),
     ),
+    "bayes_optimal": (Architecture, some({"family": "bayes_optimal"})),
     "sasrec": (
         Architecture,
-        some(
-            {"family": "sasrec"},
-            width=st.sampled_from([6, 12, 64]),
-            layers=WHOLE,
-            heads=st.sampled_from([1, 2]),
-            inner_width=WHOLE,
-            dropout=SHARE,
-            attention_dropout=SHARE,
-            max_length=WHOLE,
-        ),
+        some({"family": "sasrec"}, **TRANSFORMER, max_length=WHOLE, mask_row=st.booleans()),
     ),
+    "bert4rec": (Architecture, some({"family": "bert4rec"}, **TRANSFORMER, max_length=st.integers(2, 4))),
     "closed_form": (
         Recipe,
         some({"kind": "closed_form"}, threads=WHOLE, fit_on=st.sampled_from(["train", "train+validation"])),

@@ -307,6 +307,8 @@ HARNESS = {
     "seqrepro.config.probes",
     "seqrepro.config.protocols",
     "seqrepro.config.requests",
+    "seqrepro.config.run_plan",
+    "seqrepro.config.suite_plan",
     "seqrepro.config.training",
     "seqrepro.data.own.local_files",
     "seqrepro.data.registry",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqrepro.config.requests import PLAN, state_of, write_requests
+from seqrepro.config.dataset_plan import PLAN
+from seqrepro.config.requests import state_of, write_requests
 from seqrepro.errors import InputError
 from seqrepro.provenance.fingerprint import closure, fingerprint, module_names, third_party
 from seqrepro.provenance.sidecar import path_of

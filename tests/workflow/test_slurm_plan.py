@@ -42,7 +42,7 @@ def test_every_submitted_job_says_itself_how_long_and_how_much_memory(workspace,
 
 
 def test_what_needs_the_network_or_takes_a_moment_is_not_submitted(workspace):
-    assert local_rules(workspace) == {"retrieve", "track", "manifest", "audit", "pack"}
+    assert local_rules(workspace) == {"retrieve", "track", "manifest", "audit", "pack", "check"}
 
 
 def test_only_trainings_whose_recipe_says_cuda_ask_for_a_gpu(workspace):

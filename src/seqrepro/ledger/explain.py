@@ -1,5 +1,7 @@
 """A verdict in words: what was compared, with which runs, what came out, and why that is the verdict."""
 
+from math import sqrt
+
 from seqrepro.files import Json
 
 STATES = {"holds": "holds", "fails": "fails", "open": "is open", "missing": "not tested"}
@@ -83,6 +85,8 @@ def _percent(share: float | None) -> str:
 def of_bound(bound: Json) -> str:
     """One test: its value, interval and p value; if it is open, what would be needed."""
     text = f"{bound['test']} = {bound['value']:+.4f}, interval [{bound['low']:+.4f}, {bound['high']:+.4f}]"
+    by_users, by_seeds = (sqrt(bound[f"variance_of_{part}"]) for part in ("users", "seeds"))
+    text += f", standard error {by_users:.4f} by users and {by_seeds:.4f} by seeds"
     if bound["p_holm"] is not None:
         text += f", p {bound['p_holm']:.3g} (Holm)"
     text += f": {STATES[bound['state']]}"

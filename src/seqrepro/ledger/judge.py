@@ -26,7 +26,10 @@ FILES = ("claims.yaml", "controls.yaml")
 ROWS = pa.schema(
     [
         *((name, tables.TEXT) for name in ("paper", "claim", "part", "kind", "dataset", "metric", "state", "test")),
-        *((name, tables.REAL) for name in ("value", "low", "high", "p_holm", "detectable")),
+        *(
+            (name, tables.REAL)
+            for name in ("value", "low", "high", "p_holm", "detectable", "variance_of_users", "variance_of_seeds")
+        ),
         *((name, tables.WHOLE) for name in ("seeds", "seeds_needed", "users")),
         *((name, tables.TEXT) for name in ("missing", "reasons", "verdict_of_part", "verdict_of_claim", "provenance")),
     ]
