@@ -15,7 +15,6 @@ from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
 from seqrepro.files import Json
 from seqrepro.ledger.claims import (
-    PAPERS,
     AnyPart,
     Claim,
     Claims,
@@ -23,6 +22,7 @@ from seqrepro.ledger.claims import (
     Tabulated,
     Untestable,
     claim_files,
+    published_files,
     read_claims,
 )
 from seqrepro.ledger.published import keys_of, read_published
@@ -108,7 +108,7 @@ def _claimed(claims: Iterable[Claims]) -> Iterator[Place]:
 
 def _published(parameters: Parameters, datasets: set[str], registry: Registry) -> set[tuple[str, str]]:
     """The models that have a published number on a dataset."""
-    there = {number.key for number in read_published(sorted(PAPERS.glob("*/published.csv")))}
+    there = {number.key for number in read_published(published_files())}
     described = {name: description(name, parameters.datasets[name], registry) for name in datasets}
     return {
         (model, dataset)

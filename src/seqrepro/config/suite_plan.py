@@ -13,7 +13,7 @@ from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.config.run_plan import request_for
-from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, read_claims
+from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, published_files, read_claims
 from seqrepro.request import Request
 
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
@@ -62,7 +62,7 @@ class _Suite:
 
     @cached_property
     def published(self) -> list[str]:
-        return sorted(path.as_posix() for path in PAPERS.glob("*/published.csv"))
+        return [path.as_posix() for path in published_files()]
 
     @cached_property
     def claims(self) -> list[str]:
@@ -205,15 +205,18 @@ def _judged(
 
 def _measured(parameters: Parameters, run: Run) -> Iterator[str]:
     """What the probes of a run write for other steps to read."""
-    for name in run.probes:
-        yield f"{run.folder}/seed-{run.seed}/probes/{name}/{RESULTS[parameters.probes[name].kind]}"
+    return (_probed(parameters, run, name) for name in run.probes)
 
 
 def _exposed(parameters: Parameters, run: Run) -> Iterator[tuple[str, list[int]]]:
     """What the exposure probes of a run write, and at which cutoffs."""
     for name in run.probes:
         if isinstance(probe := parameters.probes[name], Exposure):
-            yield f"{run.folder}/seed-{run.seed}/probes/{name}/{RESULTS[probe.kind]}", probe.cutoffs
+            yield _probed(parameters, run, name), probe.cutoffs
+
+
+def _probed(parameters: Parameters, run: Run, name: str) -> str:
+    return f"{run.folder}/seed-{run.seed}/probes/{name}/{RESULTS[parameters.probes[name].kind]}"
 
 
 def _waiting(suite: str, runs: list[Run]) -> str:

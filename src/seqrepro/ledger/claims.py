@@ -354,6 +354,11 @@ def read_claims(path: Path) -> Claims:
         raise InputError(f"{path}: {first_problem(error)}"[:500]) from None
 
 
+def published_files() -> list[Path]:
+    """The files of published numbers of all papers."""
+    return sorted(PAPERS.glob("*/published.csv"))
+
+
 def claim_files(sets: Iterable[str]) -> list[Path]:
     """The files of claims that a suite judges, by names of SETS."""
     return [path for name in sets for path in sorted(PAPERS.parent.glob(SETS[name]))]

@@ -28,7 +28,7 @@ from scipy import stats
 from seqrepro.ledger.bounds import LEVEL, Bound
 from seqrepro.ledger.claims import Growth, Measured
 from seqrepro.ledger.measurements import Measurement
-from seqrepro.ledger.statistics import Estimate, Part
+from seqrepro.ledger.statistics import Estimate, Part, p_value
 
 LEAST_POINTS = 3  # of a slope: two points fit every line
 
@@ -136,6 +136,5 @@ def _estimate(value: float, parts: list[Part]) -> Estimate:
     df = variance**2 / sum(part.variance**2 / part.df for part in parts) if variance else 1.0
     error = sqrt(variance)
     reach = float(stats.t.ppf(1 - LEVEL / 2, df)) * error
-    p = float(2 * stats.t.sf(abs(value) / error, df)) if error else float(value == 0)
     users, seeds = Part(0.0, 1.0), Part(variance, df)
-    return Estimate(value, value - reach, value + reach, error, df, p, True, users, seeds)
+    return Estimate(value, value - reach, value + reach, error, df, p_value(value, error, df), True, users, seeds)

@@ -133,7 +133,7 @@ def estimate(value: float, total: float, samples: Sequence[Sample], confidence: 
     df, error = degrees_of_freedom(users, seeds), float(np.sqrt(users.variance + seeds.variance))
     reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * error
     known = all(sample.knows_seed_variance for sample in samples)
-    return Estimate(value, value - reach, value + reach, error, df, _p_value(value, error, df), known, users, seeds)
+    return Estimate(value, value - reach, value + reach, error, df, p_value(value, error, df), known, users, seeds)
 
 
 def degrees_of_freedom(users: Part, seeds: Part) -> float:
@@ -180,7 +180,8 @@ def _add(first: Part, second: Part) -> Part:
     return Part(variance, variance**2 / (first.variance**2 / first.df + second.variance**2 / second.df))
 
 
-def _p_value(value: float, error: float, df: float) -> float:
+def p_value(value: float, error: float, df: float) -> float:
+    """The two-sided p value of a value against zero, by Student's t; without an error it is 0, or 1 at zero."""
     if error == 0:
         return 1.0 if value == 0 else 0.0
     return float(2 * stats.t.sf(abs(value) / error, df))

@@ -89,6 +89,11 @@ def draw(
     return Drawn(stem.name, words["alt"], words["caption"], inline(buffer.getvalue(), stem.name, words["alt"]), files)
 
 
+def color_of(index: int) -> str:
+    """The colour of the model with this number in a figure."""
+    return SERIES[index] if index < len(SERIES) else OTHERS
+
+
 def inline(svg: str, name: str, alt: str) -> str:
     """An SVG file as an element of a page: own ids, colours from the page's variables, size from its container."""
     body = svg[svg.index("<svg") :]

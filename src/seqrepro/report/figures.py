@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import INK, MARKERS, OTHERS, PAPER, SERIES, SOFT, Drawn, draw, spread
+from seqrepro.report.drawing import INK, MARKERS, PAPER, SERIES, SOFT, Drawn, color_of, draw, spread
 
 ACCURACY_METRICS = ("ndcg@10", "hit_rate@10")
 CURVES = {"validation_ndcg@10": "Validation ndcg@10", "train_loss": "Training loss"}
@@ -112,7 +112,7 @@ def _paint_curves(rows: list[Row], column: str, label: str, axes: Axes) -> None:
     ends: list[tuple[float, str, str]] = []
     for folder, group in groupby(sorted(rows, key=lambda row: _order(row, trained)), key=lambda row: row["folder"]):
         lines = list(group)
-        color = _color(trained.index(folder)) if folder in trained else SOFT
+        color = color_of(trained.index(folder)) if folder in trained else SOFT
         values = [_paint_run(list(run), column, color, folder in trained, axes) for run in _by_seed(lines)]
         ends.append((sum(values) / len(values), lines[0]["title"], color))
     axes.set_xlim(0 if last else -0.5, max(last, 1))
@@ -151,7 +151,7 @@ def _paint_robustness(rows: list[Row], names: list[str], models: list[str], axes
     for index, folder in enumerate(models):
         own = [row for row in rows if row["folder"] == folder]
         heights = [names.index(row["perturbation"]) - 0.4 + step * (index + 0.5) for row in own]
-        look = {"color": _color(index), "marker": MARKERS[index % len(MARKERS)], "label": titles[folder]}
+        look = {"color": color_of(index), "marker": MARKERS[index % len(MARKERS)], "label": titles[folder]}
         shares = [row["perturbed"] / row["original"] for row in own]
         axes.plot(shares, heights, linestyle="none", markersize=6.5, markeredgecolor=PAPER, **look)
     axes.axvline(1, color=SOFT, linewidth=1.2, zorder=0)
@@ -172,10 +172,6 @@ def _by_seed(rows: list[Row]) -> Iterable[Iterable[Row]]:
 def _order(row: Row, trained: list[str]) -> tuple[bool, int, str, int, int]:
     known = row["folder"] in trained
     return known, trained.index(row["folder"]) if known else 0, row["folder"], row["seed"], row["epoch"]
-
-
-def _color(index: int) -> str:
-    return SERIES[index] if index < len(SERIES) else OTHERS
 
 
 def _slug(metric: str) -> str:

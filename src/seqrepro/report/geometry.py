@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from seqrepro.files import Json
 from seqrepro.ledger.evidence import Row, seed_folder
-from seqrepro.report.drawing import OTHERS, PAPER, SERIES, SOFT, Drawn, draw
+from seqrepro.report.drawing import PAPER, SOFT, Drawn, color_of, draw
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 OWN = (("title", TEXT), ("folder", TEXT), ("seed", WHOLE))
@@ -127,9 +127,11 @@ def _paint_bars(rows: list[Row], axes: Axes) -> None:
             for at in sorted({row["at"] for row in own}):
                 values = [row["value"] for row in own if (row["measure"], row["at"]) == (measure, at)]
                 place = at - 0.4 + width * (index + 0.5)
-                axes.bar(place, sum(values) / len(values), width * 0.9, color=_color(index), alpha=0.55)
-                axes.plot([place] * len(values), values, "o", color=_color(index), markersize=4, markeredgecolor=PAPER)
-        axes.bar(0, 0, color=_color(index), label=own[0]["title"])
+                axes.bar(place, sum(values) / len(values), width * 0.9, color=color_of(index), alpha=0.55)
+                axes.plot(
+                    [place] * len(values), values, "o", color=color_of(index), markersize=4, markeredgecolor=PAPER
+                )
+        axes.bar(0, 0, color=color_of(index), label=own[0]["title"])
     places = sorted({int(row["at"]) for row in rows})
     axes.set_xticks(places, [str(place) for place in places])
     axes.set_xlim(0.4, places[-1] + 0.6)
@@ -220,7 +222,7 @@ def _lines(rows: list[Row], models: list[str]) -> list[tuple[int, list[Row]]]:
 
 
 def _look(index: int, line: list[Row]) -> dict[str, Any]:
-    return {"color": _color(index), "linewidth": 1.5, "alpha": 0.85, "label": line[0]["title"]}
+    return {"color": color_of(index), "linewidth": 1.5, "alpha": 0.85, "label": line[0]["title"]}
 
 
 def _legend(axes: Axes) -> None:
@@ -238,10 +240,6 @@ def _models(rows: list[Row]) -> list[str]:
 def _first_seed(rows: list[Row], model: str) -> list[Row]:
     own = [row for row in rows if row["folder"] == model]
     return [row for row in own if row["seed"] == min(one["seed"] for one in own)]
-
-
-def _color(index: int) -> str:
-    return SERIES[index] if index < len(SERIES) else OTHERS
 
 
 def _read(runs: list[Json], name: str) -> list[Row]:
