@@ -109,7 +109,9 @@ def _identity(run: Run) -> tuple[str, str, str, int]:
 
 
 def _reason(need: Need) -> str:
-    return need.experiment if need.trial is None else f"{need.experiment} (trial {need.trial.number})"
+    if need.variant:
+        return f"{need.experiment} ({need.variant.title})"
+    return f"{need.experiment} (trial {need.trial.number})" if need.trial else need.experiment
 
 
 def _result(run: Run) -> tuple[str, str, int]:

@@ -1,6 +1,7 @@
 """What one class of `params.yaml` cannot see: settings and search spaces that do not fit the models they are for."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from seqrepro.config.faults import Location
 from seqrepro.config.overrides import Settings, Setup, UnfitSetting, override, setup_of
@@ -19,6 +20,8 @@ def setting_faults(parameters: Parameters) -> list[Fault]:
             faults += _space_faults(parameters, name, search)
         for name, experiment in parameters.experiments.items():
             faults += _experiment_faults(parameters, name, experiment)
+            faults += _selection_faults(parameters, name, experiment)
+            faults += _variation_faults(parameters, name, experiment)
     return faults
 
 
@@ -35,7 +38,17 @@ def _space_faults(parameters: Parameters, name: str, search: Search) -> list[Fau
         place, setup = ("searches", name, "spaces", model), setup_of(parameters, model)
         found = [fault for path, space in spaces.items() for fault in _value_faults(search, setup, path, space, place)]
         faults += found or _size_faults(parameters, name, search, model)
-    return faults
+    return faults + list(_follow_faults(parameters, name, search))
+
+
+def _follow_faults(parameters: Parameters, name: str, search: Search) -> Iterator[Fault]:
+    for follower, leader in search.follow.items():
+        place: Location = ("searches", name, "follow", follower)
+        if leader not in search.spaces or follower in search.spaces:
+            yield place, f"found {leader}, expected a model with a space to be followed by one without"
+        else:
+            first = {path: space[0] for path, space in search.spaces[leader].items() if isinstance(space, list)}
+            yield from _unfit(setup_of(parameters, follower), first, place)
 
 
 def _value_faults(search: Search, setup: Setup, path: str, space: Space, place: Location) -> Iterator[Fault]:
@@ -72,6 +85,27 @@ def _experiment_faults(parameters: Parameters, name: str, experiment: Experiment
         if search.seed in scale.seeds:
             place: Location = ("suites", suite, "experiments", name, "seeds")
             yield place, f"found {search.seed}, the seed of the trials of search '{experiment.search}'; expected others"
+
+
+def _selection_faults(parameters: Parameters, name: str, experiment: Experiment) -> Iterator[Fault]:
+    if experiment.selected_by is None:
+        return
+    place: Location = ("experiments", name, "selected_by")
+    other = parameters.experiments[experiment.selected_by]
+    if experiment.search or other.search is None:
+        yield place, "expected an experiment with a search, in place of a search of its own"
+    elif other.protocol != experiment.protocol:
+        yield place, f"found protocol {other.protocol} there, expected {experiment.protocol} as here"
+
+
+def _variation_faults(parameters: Parameters, name: str, experiment: Experiment) -> Iterator[Fault]:
+    """Values that a model of the experiment refuses; of several, the first."""
+    for variation in experiment.variations:
+        for model in experiment.models:
+            for path, values in parameters.variations[variation].items():
+                place: Location = ("variations", variation)
+                found = (_unfit(setup_of(parameters, model), {path: value}, place) for value in values)
+                yield from ((where, f"{what} (model {model} of experiment {name})") for where, what in chain(*found))
 
 
 def _unfit(setup: Setup, settings: Settings, place: Location) -> Iterator[Fault]:

@@ -101,6 +101,7 @@ def _broken_references(parameters: Parameters) -> list[tuple[Location, str]]:
         "dataset": parameters.datasets,
         "experiment": parameters.experiments,
         "search": parameters.searches,
+        "variation": parameters.variations,
     }
     return [
         (place, f"unknown {kind} '{name}'{nearest(name, list(known[kind]))}")
@@ -128,12 +129,16 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
             yield "model", probe.towards, ("probes", key, "towards")
     for key, search in parameters.searches.items():
         yield from (("model", name, ("searches", key, "spaces", name)) for name in search.spaces)
+        yield from (("model", name, ("searches", key, "follow", name)) for name in search.follow)
     for key, experiment in parameters.experiments.items():
         yield "protocol", experiment.protocol, ("experiments", key, "protocol")
         yield from _names("model", experiment.models, ("experiments", key, "models"))
         yield from _names("probe", experiment.probes, ("experiments", key, "probes"))
         if experiment.search is not None:
             yield "search", experiment.search, ("experiments", key, "search")
+        if experiment.selected_by is not None:
+            yield "experiment", experiment.selected_by, ("experiments", key, "selected_by")
+        yield from _names("variation", experiment.variations, ("experiments", key, "variations"))
     for name, suite in parameters.suites.items():
         yield from _names("dataset", suite.describe, ("suites", name, "describe"))
         for key, scale in suite.experiments.items():

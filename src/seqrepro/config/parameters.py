@@ -32,6 +32,12 @@ Architecture = Annotated[
 ]
 
 
+Variation = Annotated[
+    dict[str, Annotated[list[Any], Field(min_length=1)]],
+    Field(min_length=1, description="path of a setting -> its values; all combinations"),
+]
+
+
 class Model(Configuration):
     """An architecture and the recipe that trains it."""
 
@@ -54,6 +60,10 @@ class Experiment(Configuration):
     probes: list[str] = Field([], description="names under `probes`; each says on which models it is measured")
     shows: list[Chapter] = identity([], description="chapters of the report that need all its runs, claims or not")
     search: str | None = Field(None, description="a name under `searches`; its selection is what runs")
+    selected_by: str | None = identity(
+        None, description="an experiment with a search: its models, and those that follow them, run as chosen there"
+    )
+    variations: list[str] = identity([], description="names under `variations`; each model also runs with each setting")
 
 
 class Scale(Configuration):
@@ -96,5 +106,6 @@ class Parameters(Configuration):
     models: dict[Name, Model]
     probes: dict[Name, Probe] = Field({})
     searches: dict[Name, Search] = Field({})
+    variations: dict[Name, Variation] = Field({})
     experiments: dict[Name, Experiment]
     suites: dict[Name, Suite]

@@ -11,12 +11,14 @@ from typing import Any
 
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.dataset_plan import Registry, identity, law
-from seqrepro.config.overrides import Setup, setup_of
+from seqrepro.config.overrides import Setup, override, setup_of
 from seqrepro.config.parameters import Parameters, Scale
 from seqrepro.config.protocols import Protocol
+from seqrepro.config.search import Search
 from seqrepro.config.selection import chosen_trial, read_selections
 from seqrepro.config.training import Gradient
 from seqrepro.config.trials import Trial, trials_of
+from seqrepro.config.variants import Variant, variants_of
 from seqrepro.files import Json, canonical_json, sha256_text
 
 
@@ -30,7 +32,13 @@ class Need:
     purpose: str
     model: str  # the model's name in params.yaml
     probes: tuple[str, ...]
-    trial: Trial | None = None  # the point of a search; None: a run whose accuracy stands in the tables
+    trial: Trial | None = None  # the point of a search
+    variant: Variant | None = None  # the point of a variation
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its accuracy stands in the tables: neither a trial nor a variant."""
+        return self.trial is None and self.variant is None
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ class Run:
 
     @property
     def final(self) -> Need | None:
-        """The first need of its accuracy; None if it is nothing but a trial of a search."""
-        return next((need for need in self.needs if need.trial is None), None)
+        """The first need of its accuracy; None if it is nothing but a trial of a search or a variant."""
+        return next((need for need in self.needs if need.is_plain), None)
 
     @property
     def probes(self) -> tuple[str, ...]:
@@ -85,7 +93,8 @@ def plan_suite(
 ) -> list[Run]:
     """The runs of one suite, each once, in the order of `params.yaml`.
 
-    An experiment with a search has trials, and final runs of those models for which one was chosen.
+    An experiment with a search has trials, and final runs of those models for which one was chosen. One with variations
+    also has each of its models with each of their settings.
 
     Args:
         parameters: the parameters.
@@ -99,10 +108,12 @@ def plan_suite(
     """
     experiments = parameters.suites[suite].experiments
     if selections is None:
-        selections = read_selections(name for name in experiments if parameters.experiments[name].search)
+        selections = read_selections(filter(None, (selecting(parameters, name) for name in experiments)))
     runs: dict[tuple[str, str, int], Run] = {}
     for name in experiments:
-        for run in plan_experiment(parameters, suite, name, registry, selections.get(name)):
+        for run in plan_experiment(
+            parameters, suite, name, registry, selections.get(selecting(parameters, name) or "")
+        ):
             key = (run.dataset, run.config_hash, run.seed)
             before = runs[key].needs if key in runs else ()
             runs[key] = replace(run, needs=(*before, *run.needs))
@@ -114,24 +125,32 @@ def plan_experiment(
 ) -> Iterator[Run]:
     """The runs of one experiment of a suite; a final run that is also a trial comes twice. Raises as `plan_suite`."""
     scale, experiment = parameters.suites[suite].experiments[name], parameters.experiments[name]
+    protocol, purpose = parameters.protocols[experiment.protocol], experiment.purpose
     for dataset in scale.datasets:
+        place = _Place(dataset, protocol, parameters, registry)
         for model in scale.models or experiment.models:
-            setup = setup_of(parameters, model, dataset)
-            trained = isinstance(setup.training, Gradient)
+            trained = isinstance(setup_of(parameters, model, dataset).training, Gradient)
             probes = tuple(name for name in experiment.probes if trained or parameters.probes[name].models == "all")
-            need = Need(suite, name, tuple(experiment.papers), experiment.purpose, model, probes)
-            place = _Place(dataset, parameters.protocols[experiment.protocol], parameters, registry)
-            if experiment.search is None:
+            need = Need(suite, name, tuple(experiment.papers), purpose, model, probes)
+            if experiment.search:
+                yield from _tried(place, need)
+            setup = _chosen(place, need, selection)
+            if setup is not None:
                 yield from place.runs(setup, need, scale.seeds)
-            else:
-                yield from _searched(place, setup, need, scale, selection)
+                yield from _varied(place, setup, need, scale)
+
+
+def selecting(parameters: Parameters, experiment: str) -> str | None:
+    """The experiment whose selection says with which settings the models of an experiment run; None: as they stand."""
+    found = parameters.experiments[experiment]
+    return experiment if found.search else found.selected_by
 
 
 def awaiting_selection(runs: Iterable[Run]) -> list[str]:
     """Experiments of which a model has trials on a dataset, but no final runs: nothing was selected yet."""
     needs = [(run.dataset, need) for run in runs for need in run.needs]
     tried = {(need.experiment, dataset, need.model): None for dataset, need in needs if need.trial is not None}
-    final = {(need.experiment, dataset, need.model) for dataset, need in needs if need.trial is None}
+    final = {(need.experiment, dataset, need.model) for dataset, need in needs if need.is_plain}
     return list(dict.fromkeys(key[0] for key in tried if key not in final))
 
 
@@ -174,17 +193,51 @@ class _Place:
         return [Run(self.dataset, config, seed, (need,), self.protocol) for seed in (seeds if trained else [0])]
 
 
-def _searched(place: _Place, setup: Setup, need: Need, scale: Scale, selection: Json | None) -> Iterator[Run]:
-    """The trials of one model on one dataset, and the final runs of the chosen one."""
-    name = place.parameters.experiments[need.experiment].search or ""
-    search = place.parameters.searches[name]
-    trials = trials_of(name, search, need.model, setup)
-    tried = [
-        run for trial in trials for run in place.runs(trial.setup, replace(need, probes=(), trial=trial), [search.seed])
-    ]
-    yield from tried
-    if selection is not None:
-        planned = [(trial.settings, run.config_hash) for trial, run in zip(trials, tried, strict=True)]
-        number = chosen_trial(selection, need.experiment, (place.dataset, need.model), search, planned)
-        if number is not None:
-            yield from place.runs(trials[number].setup, need, scale.seeds)
+def _trials(place: _Place, search: Search, name: str, model: str) -> list[tuple[Trial, list[Run]]]:
+    """The trials of a model, each with its run; what needs the runs is left open."""
+    setup = setup_of(place.parameters, model, place.dataset)
+    nobody = Need("", "", (), "", model, ())
+    found = trials_of(name, search, model, setup)
+    return [(trial, place.runs(trial.setup, nobody, [search.seed])) for trial in found]
+
+
+def _tried(place: _Place, need: Need) -> Iterator[Run]:
+    """The trials of a model of an experiment with a search."""
+    name, search = _search(place, need.experiment)
+    for trial, runs in _trials(place, search, name, need.model):
+        yield from (replace(run, needs=(replace(need, probes=(), trial=trial),)) for run in runs)
+
+
+def _chosen(place: _Place, need: Need, selection: Json | None) -> Setup | None:
+    """A model as it runs: as it stands, or with chosen settings, its own or those of the model that it follows.
+
+    None: its settings are not chosen yet.
+    """
+    setup, experiment = (
+        setup_of(place.parameters, need.model, place.dataset),
+        selecting(place.parameters, need.experiment),
+    )
+    if experiment is None:
+        return setup
+    name, search = _search(place, experiment)
+    model = search.follow.get(need.model, need.model)
+    if model not in search.spaces:
+        return setup
+    if selection is None:
+        return None
+    trials = _trials(place, search, name, model)
+    planned = [(trial.settings, run.config_hash) for trial, runs in trials for run in runs]
+    number = chosen_trial(selection, experiment, (place.dataset, model), search, planned)
+    return None if number is None else override(setup, trials[number][0].settings)
+
+
+def _search(place: _Place, experiment: str) -> tuple[str, Search]:
+    name = place.parameters.experiments[experiment].search or ""
+    return name, place.parameters.searches[name]
+
+
+def _varied(place: _Place, setup: Setup, need: Need, scale: Scale) -> Iterator[Run]:
+    """A model with each setting of the experiment's variations."""
+    for name in place.parameters.experiments[need.experiment].variations:
+        for variant in variants_of(name, place.parameters.variations[name], setup):
+            yield from place.runs(variant.setup, replace(need, variant=variant), scale.seeds)

@@ -77,7 +77,7 @@ def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
         return None
     for other in runs:
         same = (other.dataset, other.seed, _evaluation(other)) == (run.dataset, run.seed, _evaluation(run))
-        if same and model in (need.model for need in other.needs if need.trial is None):
+        if same and model in (need.model for need in other.needs if need.is_plain):
             return other
     raise InputError(f"probes: towards '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
 

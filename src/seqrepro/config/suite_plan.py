@@ -28,7 +28,7 @@ class _Suite:
 
     parameters: Parameters
     name: str
-    planned: list[Run]  # trials of searches too
+    planned: list[Run]  # trials of searches and variants too
     surveyed: list[str]
     registry: Registry
 
@@ -149,7 +149,7 @@ def _names(parameters: Parameters, runs: list[Run]) -> dict[str, list[list[str]]
     """The names of each configuration: (model, protocol) of every experiment that needs it."""
     names: dict[str, list[list[str]]] = {run.folder: [] for run in runs}
     for run in runs:
-        needs = [need for need in run.needs if need.trial is None]
+        needs = [need for need in run.needs if need.is_plain]
         told = [[need.model, parameters.experiments[need.experiment].protocol] for need in needs]
         names[run.folder] += [name for name in told if name not in names[run.folder]]
     return names
