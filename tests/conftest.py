@@ -12,6 +12,7 @@ from hypothesis import settings
 from seqrepro.config.dataset_plan import PREPARED
 from seqrepro.config.load import load_parameters
 from seqrepro.config.requests import RUN_FILES, SuitePlan, plan_requests, write_requests
+from seqrepro.config.suite_plan import TABLES
 from seqrepro.data.registry import load_registry
 from seqrepro.files import write_text
 from seqrepro.provenance.manifest import ROOT as MANIFEST
@@ -113,7 +114,7 @@ OUTPUTS = {
     "prepare": [*PREPARED],
     "train": [*RUN_FILES],
     "probe": ["robustness.parquet"],
-    "compare": [f"{name}.parquet" for name in ("metrics", "published", "comparisons", "runs", "exposure")],
+    "compare": [f"{name}.parquet" for name in TABLES],
     "judge": ["verdicts.json"],
     "report": ["index.html"],
 }

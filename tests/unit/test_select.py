@@ -19,6 +19,7 @@ from seqrepro.config.plan import awaiting_selection, plan_suite
 from seqrepro.config.requests import plan_requests
 from seqrepro.config.selection import selection_path
 from seqrepro.data.registry import load_registry
+from seqrepro.errors import InputError
 from seqrepro.files import read_json, sha256_file, write_json
 from seqrepro.ledger.select import validation_rows, value
 from seqrepro.provenance.manifest import ROOT as MANIFEST
@@ -468,3 +469,49 @@ def test_the_repositorys_own_selections_are_of_its_searches(monkeypatch):
             finals = {n.experiment for run in plan_suite(parameters, suite, registry) for n in run.needs if not n.trial}
             assert path.stem in finals
         assert json.loads(path.read_text())["experiment"] == path.stem
+
+
+FOLLOWED = """\
+  followed:
+    purpose: as chosen
+    papers: [samrec]
+    protocol: leave-one-out
+    models: [ease, sasrec, other, popularity]
+    selected_by: tuned
+    shows: [accuracy]
+  tuned:
+"""
+OTHER = "  other: {title: Other, architecture: {family: ease}, training: closed-form}\n"
+
+
+def test_an_experiment_runs_as_another_one_chose(selected):
+    replace("    spaces:\n", "    follow: {other: ease}\n    spaces:\n")
+    replace("  ease:\n    title: EASE\n", f"{OTHER}  ease:\n    title: EASE\n")
+    replace("experiments:\n  tuned:\n", f"experiments:\n{FOLLOWED}")
+    replace("      tuned: {", "      followed: {datasets: [toy], seeds: [3]}\n      tuned: {")
+    runs = planned().runs
+    found = {need.model: run for run in runs for need in run.needs if need.experiment == "followed"}
+    chosen = read_json(SELECTED)["choices"]["toy"]["ease"]["settings"]
+    assert set(found) == {"ease", "sasrec", "other", "popularity"}
+    for model in ("ease", "other"):
+        config = found[model].config["model"]
+        assert {f"architecture.{key}": config[key] for key in ("position_decay", "regularisation")} == chosen
+    assert found["sasrec"].seed == 3
+    assert found["popularity"].config["model"] == {"family": "popularity"}
+
+
+def test_nothing_follows_before_a_choice(tried):
+    replace("    spaces:\n", "    follow: {other: ease}\n    spaces:\n")
+    replace("  ease:\n    title: EASE\n", f"{OTHER}  ease:\n    title: EASE\n")
+    replace("experiments:\n  tuned:\n", f"experiments:\n{FOLLOWED}")
+    replace("      tuned: {", "      followed: {datasets: [toy], seeds: [3]}\n      tuned: {")
+    models = {need.model for run in planned().runs for need in run.needs if need.experiment == "followed"}
+    assert models == {"popularity"}  # which takes part in no search
+
+
+@pytest.mark.parametrize("follow", ["{other: popularity}", "{ease: sasrec}", "{popularity: ease}"])
+def test_a_follower_needs_a_leader_whose_settings_fit(searching, follow):
+    replace("  ease:\n    title: EASE\n", f"{OTHER}  ease:\n    title: EASE\n")
+    replace("    spaces:\n", f"    follow: {follow}\n    spaces:\n")
+    with pytest.raises(InputError, match=r"searches\.tries\.follow"):
+        load_parameters()

@@ -18,6 +18,9 @@ rule compare:
         multiext("results/{suite}/tables/comparisons", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/runs", ".parquet", ".csv"),
         multiext("results/{suite}/tables/exposure", ".parquet", ".csv", ".md"),
+        multiext("results/{suite}/tables/variations", ".parquet", ".csv"),
+        multiext("results/{suite}/tables/robustness", ".parquet", ".csv", ".md"),
+        multiext("results/{suite}/tables/correlations", ".parquet", ".csv", ".md"),
         "results/{suite}/tables/metrics.json",
         "results/{suite}/tables/provenance.json",
     log:

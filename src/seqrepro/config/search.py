@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from seqrepro.config.base import Configuration, identity
+from seqrepro.config.base import Configuration
 from seqrepro.config.names import Metric, Name
 
 DIGITS = 4  # significant ones of a drawn number: readable, and the same on every machine
@@ -58,6 +58,10 @@ class Search(Configuration):
     metric: Metric = Field("ndcg@10", description="on the validation split, history masked, ties pessimistic")
     sampling: Annotated[Grid | Random, Field(discriminator="kind")]
     spaces: dict[Name, Spaces] = Field(min_length=1, description="name of a model -> path of a setting -> its values")
-    follow: dict[Name, Name] = identity(
+    follow: dict[Name, Name] = Field(
         {}, description="a model without trials -> the model whose chosen settings are laid over it"
     )
+
+    def of_trials(self) -> dict[str, Any]:
+        """What decides which trials there are and which is chosen; who follows is no part of it."""
+        return {key: value for key, value in self.canonical().items() if key != "follow"}

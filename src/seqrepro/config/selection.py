@@ -44,7 +44,7 @@ def chosen_trial(
     path, (dataset, model) = selection_path(experiment), place
     try:
         of_model = selection["choices"].get(dataset, {}).get(model)
-        same_search = selection["search"] == search.canonical()
+        same_search = selection["search"] == search.of_trials()
         if of_model is None and same_search:
             return None
         listed = [(trial["settings"], trial["config_sha256"]) for trial in of_model["trials"]] if of_model else []

@@ -13,13 +13,14 @@ from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Exposure
 from seqrepro.config.run_plan import request_for
+from seqrepro.config.variant_plan import varied_entries, varied_files
 from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, published_files, read_claims
 from seqrepro.request import Request
 
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-TABLES = ("metrics", "published", "comparisons", "runs", "exposure")
+TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class _Suite:
     def laws(self) -> list[str]:
         return [self.file("laws/r2.csv")] if self.settings.refit else []
 
+    @cached_property
+    def varied(self) -> list[dict[str, Any]]:
+        """What experiments vary, as the tables of variations read it."""
+        return varied_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
+
+    @cached_property
+    def judged_tables(self) -> list[str]:
+        """Tables that claims may name."""
+        return [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations")] if self.varied else []
+
     def file(self, name: str) -> str:
         return f"results/{self.name}/{name}"
 
@@ -83,8 +94,10 @@ class _Suite:
 
     def compare(self) -> tuple[Path, Request]:
         exposed = dict(found for run in self.runs for found in _exposed(self.parameters, run))
-        wanted = {**self.shown, "split": "test", "papers": sorted(_papers(self.runs)), "exposure": exposed}
-        inputs = [*self.ranks, *exposed, *self.published]
+        told = {"papers": sorted(_papers(self.runs)), "exposure": exposed, "varied": self.varied}
+        wanted = {**self.shown, "split": "test", **told}
+        inputs = [*self.ranks, *exposed, *varied_files(self.varied), *self.published]
+        inputs = list(dict.fromkeys(inputs))
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
@@ -93,7 +106,7 @@ class _Suite:
 
     def judge(self) -> tuple[Path, Request]:
         measured = [path for run in self.runs for path in _measured(self.parameters, run)]
-        inputs = [*self.ranks, *measured, *self.laws, *self.published, *self.claims]
+        inputs = [*self.ranks, *measured, *self.laws, *self.judged_tables, *self.published, *self.claims]
         wanted = _judged(self.parameters, self.name, self.runs, self.shown["runs"], self.registry)
         return self.job("judge", "seqrepro.ledger.judge", "verdicts", inputs, wanted)
 

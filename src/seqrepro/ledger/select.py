@@ -49,7 +49,7 @@ def select(parameters: Parameters, experiment: str, suite: str, registry: Regist
     tried = planned_trials(parameters, experiment, registry, [suite])
     _expect_all(experiment, suite, tried)
     name = parameters.experiments[experiment].search or ""
-    search = parameters.searches[name].canonical()
+    search = parameters.searches[name].of_trials()
     choices = _kept(experiment, search)
     for (dataset, model), runs in tried.items():
         choices.setdefault(dataset, {})[model] = choice(runs, search["metric"])

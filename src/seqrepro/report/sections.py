@@ -8,6 +8,7 @@ from seqrepro.ledger import exposure, tables
 from seqrepro.ledger.evidence import Row
 from seqrepro.report import figures
 from seqrepro.report.cells import read_histories, read_robustness
+from seqrepro.report.varied import variations
 
 GENERATED = "generated"
 HEADLINE = "ndcg@10"
@@ -27,6 +28,7 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
         name, dataset = f"{name}-{runs[0]['protocol_name']}", dataset | {"title": dataset["title"] + words}
     folders = {run["folder"] for run in runs}
     own = {table: [row for row in found if row["folder"] in folders] for table, found in rows.items()}
+    own["variations"] = [row for row in rows["variations"] if _varied_here(row, runs[0])]
     drawn = _drawn(Path(wanted["figures"]), name, dataset["title"], runs, own)
     return {
         "name": name,
@@ -45,11 +47,16 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
     }
 
 
+def _varied_here(row: Row, run: Json) -> bool:
+    return all(row[name] == run[name] for name in ("dataset", "protocol_name"))
+
+
 def _drawn(folder: Path, name: str, title: str, runs: list[Json], own: dict[str, list[Row]]) -> dict[str, Any]:
     return {
         "accuracy": figures.accuracy(folder, name, title, own["metrics"]),
         "learning": figures.learning_curves(folder, name, title, read_histories(runs)),
         "robustness": figures.robustness(folder, name, title, read_robustness(runs)),
+        "variations": variations(folder, name, title, own["variations"]),
     }
 
 
