@@ -13,6 +13,7 @@ RESULTS = {  # what other steps read, by kind
     "exposure": "exposure.json",
     "sharpness": "measurements.parquet",
     "landscape": "landscape.parquet",
+    "traps": "measurements.parquet",
 }
 Probed = Literal["trained", "all"]
 
@@ -130,4 +131,11 @@ class Landscape(OnTrainingLoss):
     towards: str | None = identity(None, description="a model: also the line to its weights of the same seed")
 
 
-Probe = Annotated[Robustness | Exposure | Sharpness | Landscape, Field(discriminator="kind")]
+class Traps(Configuration):
+    """What becomes of a run's test metrics if seen items score 0 and padding competes, as in S3-Rec's code."""
+
+    kind: Literal["traps"]
+    models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
+
+
+Probe = Annotated[Robustness | Exposure | Sharpness | Landscape | Traps, Field(discriminator="kind")]
