@@ -1,8 +1,6 @@
 """The project's own parts of the benchmarks: its data, and its trainer step by step."""
 
 import tempfile
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +66,6 @@ class OurSteps:
         self.examples_a_step = budget["batch_size"]
         self.steps_an_epoch = -(-len(view) // self.examples_a_step)
         self.targets = (view.lengths - 1).clamp(max=1 if view.last_only else self.model.max_length).cpu()
-        self.steps = self._steps()
 
     @property
     def model(self) -> Any:
@@ -78,19 +75,14 @@ class OurSteps:
     def run(self, steps: int) -> int:
         """Take so many steps; the number of targets."""
         torch.set_deterministic_debug_mode("error")  # as a training does
-        self.model.train()
         with torch.autograd.set_detect_anomaly(False):  # RecBole's models switch it on for the whole process
-            targets = sum(islice(self.steps, steps))
+            targets = sum(self._step() for _ in range(steps))
         torch.set_deterministic_debug_mode("default")
         return targets
 
-    def _steps(self) -> Iterator[int]:
-        """A step each; its number of targets."""
-        trainer = self.trainer
-        while True:
-            trainer.permutation = torch.randperm(len(trainer.view), generator=trainer.randomness.shuffle)
-            trainer.progress.position, trainer.progress.losses = 0, []
-            while trainer.progress.position < len(trainer.permutation):
-                before = trainer.progress.position
-                trainer._step()
-                yield int(self.targets[trainer.permutation[before : trainer.progress.position]].sum())
+    def _step(self) -> int:
+        """Take a step; its number of targets."""
+        self.trainer.take_steps(1)
+        end = self.trainer.progress.position
+        begin = (end - 1) // self.examples_a_step * self.examples_a_step
+        return int(self.targets[self.trainer.permutation[begin:end]].sum())

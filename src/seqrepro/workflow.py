@@ -103,11 +103,11 @@ class Workflow:
         names = [re.escape(name) for name, probe in self.parameters.probes.items() if probe.kind == kind]
         return "|".join(names) or "(?!)"
 
-    def towards(self, wildcards: Any) -> list[str]:
+    def other_weights(self, wildcards: Any) -> list[str]:
         """The weights of the other run that a probe looks at, if it does."""
         name = f"{wildcards.probe}/{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json"
-        parameters = self.request("probe", name).parameters
-        return [parameters["towards"]] if "towards" in parameters else []
+        _, _, _, *others = self.request("probe", name).inputs  # data, statistics and the run's own weights
+        return [path for path in others if path.endswith("/model.safetensors")]
 
     def surveys(self) -> list[str]:
         """The sidecar of the survey of datasets, if there is one."""

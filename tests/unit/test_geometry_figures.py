@@ -32,6 +32,7 @@ def write(folder, curvature):
     losses += [(kind, x, None, 0.5 + curvature * x * x) for kind in ("random", "eigenvector_1") for x in SIDES]
     density = [(x, 1e-3 + (x == 0)) for x in (-0.5, 0.0, curvature)]
     for name, rows, schema in (
+        ("another/measurements", [("ratio", None, 2.0)], MEASUREMENTS),  # of a probe of another kind
         ("curved/measurements", values, MEASUREMENTS),
         ("curved/density", density, DENSITY),
         ("around/landscape", losses, SCHEMA),

@@ -18,6 +18,8 @@ rule compare:
         multiext("results/{suite}/tables/comparisons", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/runs", ".parquet", ".csv"),
         multiext("results/{suite}/tables/exposure", ".parquet", ".csv", ".md"),
+        multiext("results/{suite}/tables/cost", ".parquet", ".csv"),
+        multiext("results/{suite}/tables/compute", ".parquet", ".csv"),
         multiext("results/{suite}/tables/variations", ".parquet", ".csv"),
         multiext("results/{suite}/tables/robustness", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/correlations", ".parquet", ".csv", ".md"),

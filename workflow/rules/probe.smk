@@ -5,7 +5,7 @@ rule probe:
         sequences=ancient("data/prepared/{dataset}/sequences.parquet"),
         model="results/runs/{dataset}/{run}/seed-{seed}/model.safetensors",
         ranks="results/runs/{dataset}/{run}/seed-{seed}/ranks.parquet",
-        towards=PLAN.towards,
+        others=PLAN.other_weights,
     output:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/robustness.parquet",
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
@@ -44,3 +44,16 @@ use rule probe as probe_landscape with:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
     wildcard_constraints:
         probe=PLAN.probes("landscape"),
+
+
+use rule probe as probe_cost with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/measurements.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("cost"),
+    threads: lambda wildcards: PLAN.train_resources(wildcards)["threads"]
+    resources:
+        gpu=lambda wildcards: PLAN.train_resources(wildcards)["gpu"],
+        runtime=120,
+        mem_mb=8000,

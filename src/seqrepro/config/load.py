@@ -12,7 +12,8 @@ from seqrepro.config.check_settings import setting_faults
 from seqrepro.config.faults import Location, dotted, explain, line_of, nearest
 from seqrepro.config.fit import misfit
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.probes import Landscape
+from seqrepro.config.probes import OTHERS, Cost
+from seqrepro.config.training import Gradient
 from seqrepro.errors import InputError
 
 PARAMETERS = Path("params.yaml")
@@ -111,11 +112,16 @@ def _broken_references(parameters: Parameters) -> list[tuple[Location, str]]:
 
 
 def _misfits(parameters: Parameters) -> Iterator[tuple[Location, str]]:
-    """Models whose recipe cannot train their architecture."""
+    """Models whose recipe cannot train their architecture, and probes that would train what has no steps."""
     for key, model in parameters.models.items():
         recipe = parameters.training.get(model.training)
         if recipe is not None and (why := misfit(model.architecture, recipe)):
             yield ("models", key, "training"), why
+    for key, probe in parameters.probes.items():
+        if isinstance(probe, Cost):
+            kind = parameters.training[parameters.models[probe.against].training]
+            if not isinstance(kind, Gradient):
+                yield ("probes", key, "against"), f"found '{probe.against}', a closed form, expected a trained model"
 
 
 def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
@@ -124,9 +130,7 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
     for key, model in parameters.models.items():
         yield "training recipe", model.training, ("models", key, "training")
         yield from (("dataset", name, ("models", key, "datasets", name)) for name in model.datasets)
-    for key, probe in parameters.probes.items():
-        if isinstance(probe, Landscape) and probe.towards:
-            yield "model", probe.towards, ("probes", key, "towards")
+    yield from _looked_at(parameters)
     for key, search in parameters.searches.items():
         yield from (("model", name, ("searches", key, "spaces", name)) for name in search.spaces)
         yield from (("model", name, ("searches", key, "follow", name)) for name in search.follow)
@@ -146,6 +150,14 @@ def _references(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
             yield "experiment", key, place
             yield from _names("dataset", scale.datasets, (*place, "datasets"))
             yield from _names("model", scale.models or [], (*place, "models"))
+
+
+def _looked_at(parameters: Parameters) -> Iterator[tuple[str, str, Location]]:
+    """Models whose runs probes of other models look at."""
+    for key, probe in parameters.probes.items():
+        for field in OTHERS:
+            if other := getattr(probe, field, None):
+                yield "model", other, ("probes", key, field)
 
 
 def _names(kind: str, names: list[str], place: Location) -> Iterator[tuple[str, str, Location]]:

@@ -13,8 +13,10 @@ RESULTS = {  # what other steps read, by kind
     "exposure": "exposure.json",
     "sharpness": "measurements.parquet",
     "landscape": "landscape.parquet",
+    "cost": "measurements.parquet",
     "traps": "measurements.parquet",
 }
+OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
 Probed = Literal["trained", "all"]
 
 
@@ -131,6 +133,17 @@ class Landscape(OnTrainingLoss):
     towards: str | None = identity(None, description="a model: also the line to its weights of the same seed")
 
 
+class Cost(Configuration):
+    """What a step of training costs in time, passes and memory, beside a step of another model's training."""
+
+    kind: Literal["cost"]
+    against: str = Field(description="a model: the other side, and the reference of equal steps and equal compute")
+    rounds: int = Field(20, ge=1, description="each of four blocks: own, other, other, own")
+    steps: int = Field(10, ge=1, description="of a block")
+    warm_up: int = Field(10, ge=0, description="steps of both before the first round")
+    models: Literal["trained"] = identity("trained", description="trained: by gradients")
+
+
 class Traps(Configuration):
     """What becomes of a run's test metrics if seen items score 0 and padding competes, as in S3-Rec's code."""
 
@@ -138,4 +151,4 @@ class Traps(Configuration):
     models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
 
 
-Probe = Annotated[Robustness | Exposure | Sharpness | Landscape | Traps, Field(discriminator="kind")]
+Probe = Annotated[Robustness | Exposure | Sharpness | Landscape | Traps | Cost, Field(discriminator="kind")]

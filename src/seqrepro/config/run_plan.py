@@ -7,6 +7,7 @@ from typing import Any
 from seqrepro.config.dataset_plan import PLAN
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run
+from seqrepro.config.probes import OTHERS
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_text
 from seqrepro.provenance.fingerprint import fingerprint
@@ -27,16 +28,22 @@ def candidate_request(run: Run) -> tuple[Path, Request]:
 
 def train_request(run: Run) -> tuple[Path, Request]:
     """The training of a run."""
-    training, modules = run.config["training"], _model_modules(run)
-    if run.is_trained:
-        modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
-        modules += _optimizers(training["optimizer"])
+    training, modules = run.config["training"], _training_modules(run)
     if "pretraining" in training:
         modules.append(f"seqrepro.training.pretraining.{training['pretraining']['name']}")
     folder = f"{run.folder}/seed-{run.seed}"
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
     return path, request_for("train", "seqrepro.training.train", folder, [*_data(run), *_items(run)], wanted, *modules)
+
+
+def _training_modules(run: Run) -> list[str]:
+    """The modules of the model and of a step of its training."""
+    training = run.config["training"]
+    if not run.is_trained:
+        return _model_modules(run)
+    objective = f"seqrepro.training.objectives.{training['objective']['name']}"
+    return [*_model_modules(run), objective, *_optimizers(training["optimizer"])]
 
 
 def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
@@ -47,28 +54,40 @@ def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
 
 
 def probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterator[tuple[Path, Request]]:
-    """What probes measure on a run; `runs` are all of the suite, one of which a probe may look towards.
+    """What probes measure on a run; `runs` are all of the suite, one of which a probe may look at too.
 
     Raises:
-        InputError: a probe looks towards a run that the suite does not have.
+        InputError: a probe looks at a run that the suite does not have.
     """
     for name in run.probes:
         probe = parameters.probes[name].canonical()
-        module = f"seqrepro.probes.{probe.pop('kind')}"
+        kind = probe.pop("kind")
         probe.pop("models", None)  # which models are measured is no part of a measurement
         folder = f"{run.folder}/seed-{run.seed}"
         data, negatives = _data(run)[:2], _data(run)[2:]
         inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
-        if other := _other_run(run, probe.pop("towards", None), runs):
-            probe["towards"] = f"{other.folder}/seed-{other.seed}/model.safetensors"
-            inputs.append(probe["towards"])
+        modules_of = _training_modules if kind == "cost" else _model_modules
+        modules = modules_of(run)
+        for field in OTHERS:
+            if other := other_run(run, field, probe.pop(field, None), runs):
+                weights = f"{other.folder}/seed-{other.seed}/model.safetensors"
+                probe[field] = {"config": other.config, "weights": weights} if field == "against" else weights
+                inputs.append(weights)
+                modules += modules_of(other) if field == "against" else []
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
-        yield path, request_for("probe", module, f"{folder}/probes/{name}", inputs, wanted, *_model_modules(run))
+        uses = dict.fromkeys(modules)
+        yield path, request_for("probe", f"seqrepro.probes.{kind}", f"{folder}/probes/{name}", inputs, wanted, *uses)
 
 
-def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
+def other_run(run: Run, field: str, model: str | None, runs: list[Run]) -> Run | None:
     """The run of a model that differs from a run in nothing but model and training; None if it is a run of it itself.
+
+    Args:
+        run: what is measured.
+        field: the field of the probe that names the other model.
+        model: its name; None: there is no other.
+        runs: all of the suite.
 
     Raises:
         InputError: the suite has no such run.
@@ -79,7 +98,7 @@ def _other_run(run: Run, model: str | None, runs: list[Run]) -> Run | None:
         same = (other.dataset, other.seed, _evaluation(other)) == (run.dataset, run.seed, _evaluation(run))
         if same and model in (need.model for need in other.needs if need.is_plain):
             return other
-    raise InputError(f"probes: towards '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
+    raise InputError(f"probes: {field} '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
 
 
 def _data(run: Run) -> list[str]:

@@ -11,16 +11,17 @@ from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import survey_request, survey_tables
 from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
-from seqrepro.config.probes import RESULTS, Exposure
-from seqrepro.config.run_plan import request_for
+from seqrepro.config.probes import RESULTS, Cost, Exposure
+from seqrepro.config.run_plan import other_run, request_for
 from seqrepro.config.variant_plan import varied_entries, varied_files
+from seqrepro.files import Json
 from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, published_files, read_claims
 from seqrepro.request import Request
 
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations")
+TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class _Suite:
         return sorted(path.as_posix() for path in claim_files(self.settings.claims))
 
     @cached_property
+    def costs(self) -> dict[str, Json]:
+        """Every file of a cost probe, and what its run is compared with."""
+        return dict(found for run in self.runs for found in _costs(self.parameters, run, self.planned))
+
+    @cached_property
     def laws(self) -> list[str]:
         return [self.file("laws/r2.csv")] if self.settings.refit else []
 
@@ -80,8 +86,9 @@ class _Suite:
 
     @cached_property
     def judged_tables(self) -> list[str]:
-        """Tables that claims may name."""
-        return [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations")] if self.varied else []
+        """Tables of `compare` that claims may name, where they have rows."""
+        filled = {"robustness": self.varied, "correlations": self.varied, "cost": self.costs}
+        return [self.file(f"tables/{name}.csv") for name, asked in filled.items() if asked]
 
     def file(self, name: str) -> str:
         return f"results/{self.name}/{name}"
@@ -94,9 +101,11 @@ class _Suite:
 
     def compare(self) -> tuple[Path, Request]:
         exposed = dict(found for run in self.runs for found in _exposed(self.parameters, run))
-        told = {"papers": sorted(_papers(self.runs)), "exposure": exposed, "varied": self.varied}
+        told = {"papers": sorted(_papers(self.runs)), "exposure": exposed, "varied": self.varied, "cost": self.costs}
         wanted = {**self.shown, "split": "test", **told}
-        inputs = [*self.ranks, *exposed, *varied_files(self.varied), *self.published]
+        trained = [told[key] for told in self.costs.values() for key in ("trained", "reference")]
+        priced = [*self.costs, *(f"{folder}/history.parquet" for folder in trained)]
+        inputs = [*self.ranks, *exposed, *varied_files(self.varied), *priced, *self.published]
         inputs = list(dict.fromkeys(inputs))
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 
@@ -226,6 +235,25 @@ def _exposed(parameters: Parameters, run: Run) -> Iterator[tuple[str, list[int]]
     for name in run.probes:
         if isinstance(probe := parameters.probes[name], Exposure):
             yield _probed(parameters, run, name), probe.cutoffs
+
+
+def _costs(parameters: Parameters, run: Run, runs: list[Run]) -> Iterator[tuple[str, Json]]:
+    """What the cost probes of a run write: the run, the other model, its run of the same seed, and what that monitors.
+
+    Equal steps and equal compute are read off at that metric, which is one for all models beside the same other one.
+    """
+    for name in run.probes:
+        if isinstance(probe := parameters.probes[name], Cost):
+            other = other_run(run, "against", probe.against, runs) or run
+            yield (
+                _probed(parameters, run, name),
+                {
+                    "trained": f"{run.folder}/seed-{run.seed}",
+                    "against": probe.against,
+                    "reference": f"{other.folder}/seed-{other.seed}",
+                    "metric": other.config["training"]["budget"]["monitor"],
+                },
+            )
 
 
 def _probed(parameters: Parameters, run: Run, name: str) -> str:

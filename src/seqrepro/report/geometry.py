@@ -39,7 +39,7 @@ LEVELS, FLOOR = 16, 1e-7  # of contours; of the density, as a share of its peak
 
 def read_sharpness(runs: list[Json]) -> list[Row]:
     """One row a (configuration, seed, measure, at) of the probe sharpness."""
-    return _read(runs, "measurements.parquet")
+    return _read(runs, "measurements.parquet", beside="density.parquet")  # other probes have one too
 
 
 def read_densities(runs: list[Json]) -> list[Row]:
@@ -242,11 +242,12 @@ def _first_seed(rows: list[Row], model: str) -> list[Row]:
     return [row for row in own if row["seed"] == min(one["seed"] for one in own)]
 
 
-def _read(runs: list[Json], name: str) -> list[Row]:
-    return [row for run in runs for seed in run["seeds"] for row in _rows(run, seed, name)]
+def _read(runs: list[Json], name: str, beside: str = "") -> list[Row]:
+    """The rows of a file of that name of each run; `beside`: a file that its folder must have too."""
+    return [row for run in runs for seed in run["seeds"] for row in _rows(run, seed, name, beside or name)]
 
 
-def _rows(run: Json, seed: int, name: str) -> list[Row]:
-    paths = sorted((seed_folder(run, seed) / "probes").glob(f"*/{name}"))
+def _rows(run: Json, seed: int, name: str, beside: str) -> list[Row]:
+    paths = [path.with_name(name) for path in sorted((seed_folder(run, seed) / "probes").glob(f"*/{beside}"))]
     own = {"title": run["title"], "folder": run["folder"], "seed": seed}
-    return [own | row for row in pq.read_table(paths[0]).to_pylist()] if paths else []
+    return [own | row for row in pq.read_table(paths[0]).to_pylist()] if paths and paths[0].is_file() else []

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from seqrepro.evaluation.exposure import MEASURES
-from seqrepro.ledger import exposure, tables
+from seqrepro.ledger import cost, exposure, tables
 from seqrepro.report.cells import anchor, step_anchor
 from seqrepro.report.claims import look
 from seqrepro.report.drawing import Drawn
@@ -29,6 +29,7 @@ def templates(folder: Path) -> Environment:
     environment.tests["ties_matter"] = tables.ties_matter
     environment.globals |= {"metrics": tables.PAPER_METRICS, "not_run": tables.NOT_RUN}
     environment.globals |= {"measures": MEASURES, "exposure_caption": exposure.CAPTION}
+    environment.globals["cost_caption"] = cost.CAPTION
     return environment
 
 
@@ -73,6 +74,8 @@ FILTERS: dict[str, Any] = {
     "count": lambda value: "" if value is None else f"{value:,}",
     "short": lambda digest: digest[:12] if digest else "no record",
     "seconds": _duration,
+    "times": lambda value: "" if value is None else f"{value:.2f}",
+    "megabytes": lambda value: "" if value is None else f"{value / 1e6:.1f} MB",
     "svg": _svg,
     "prose": _prose,
 }

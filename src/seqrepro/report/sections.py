@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrepro.files import Json
-from seqrepro.ledger import exposure, tables
+from seqrepro.ledger import cost, exposure, tables
 from seqrepro.ledger.evidence import Row
 from seqrepro.report import figures
 from seqrepro.report.cells import read_histories, read_robustness
@@ -78,6 +78,7 @@ def _comparisons(own: dict[str, list[Row]]) -> dict[str, Any]:
         "baseline": first and {"title": first["baseline"], "folder": first["baseline_folder"]},
         "comparisons": tables.by_folder(own["comparisons"]),
         "exposure": exposure.by_cutoff(own["exposure"]),
+        "cost": cost.by_model(own["cost"], own["compute"]),
         "comparable": [row for row in own["published"] if row["comparable"] == "yes"],
         "other_published": [row for row in own["published"] if row["comparable"] != "yes"],
     }

@@ -110,6 +110,15 @@ class Trainer:
         self.model.load_state_dict(self.best_weights)
         self.model.eval()
 
+    def take_steps(self, count: int) -> None:
+        """Take so many steps, epoch after epoch, without validation and checkpoints: for those who measure a step."""
+        self.model.train()
+        for _ in range(count):
+            if self.progress.position == len(self.permutation):
+                self._leave_epoch()
+            self._enter_epoch()
+            self._step()
+
     @property
     def stopped(self) -> str:
         """Why the training is over: 'patience', 'budget', or '' when it is not."""
@@ -134,7 +143,7 @@ class Trainer:
         progress = self.progress
         self._pass(time.monotonic() - progress.seconds)
         progress.pretraining.append(math.fsum(progress.losses) / len(progress.losses))
-        progress.position, progress.losses, progress.seconds = 0, [], 0.0
+        self._leave_epoch()
         if len(progress.pretraining) == self.recipe["pretraining"]["epochs"]:
             self.seconds |= {"pretraining": self.seconds["batch"] + self.seconds["step"]}
             self.seconds |= dict.fromkeys(("batch", "step", "forward_backward"), 0.0)
@@ -144,8 +153,7 @@ class Trainer:
     def _pass(self, started: float) -> None:
         """The rest of an epoch's steps."""
         progress = self.progress
-        if progress.position == 0:
-            self.permutation = torch.randperm(len(self.view), generator=self.randomness.shuffle)
+        self._enter_epoch()
         saved = time.monotonic()
         self.model.train()
         while progress.position < len(self.permutation):
@@ -154,6 +162,15 @@ class Trainer:
                 progress.seconds = time.monotonic() - started
                 self._save()
                 saved = time.monotonic()
+
+    def _enter_epoch(self) -> None:
+        """Shuffle, unless the epoch has begun."""
+        if self.progress.position == 0:
+            self.permutation = torch.randperm(len(self.view), generator=self.randomness.shuffle)
+
+    def _leave_epoch(self) -> None:
+        progress = self.progress
+        progress.position, progress.losses, progress.measures, progress.seconds = 0, [], {}, 0.0
 
     def _step(self) -> None:
         progress = self.progress
@@ -199,7 +216,7 @@ class Trainer:
         measured = {name: _mean(values) for name, values in progress.measures.items()}
         line = epoch_line(epoch, _mean(progress.losses), validation, n_items, time.monotonic() - started)
         progress.log.append(line | measured)
-        progress.position, progress.losses, progress.measures, progress.seconds = 0, [], {}, 0.0
+        self._leave_epoch()
 
     def _pretraining(self) -> Any:
         """What only the first stage has: its objective, with weights of its own."""
