@@ -15,6 +15,7 @@ from typing import get_args
 import pytest
 
 from seqrepro.config.datasets import Dataset
+from seqrepro.config.disturbances import TrainingData
 from seqrepro.config.generators import Generator
 from seqrepro.config.parameters import Architecture, Parameters
 from seqrepro.config.plan import plan_suite
@@ -84,6 +85,8 @@ def test_all_kinds_are_frozen():
     assert tags(Dataset, "source") == {dataset["source"] for dataset in datasets}
     assert tags(Generator, "kind") == {dataset["generator"]["kind"] for dataset in datasets if "generator" in dataset}
     assert choices(Gradient, "view") == {config["training"].get("view", "all_positions") for config in configs}
+    seen = {config["training"]["data"]["kind"] for config in configs if "data" in config["training"]}
+    assert tags(TrainingData, "kind") == seen
     recipes = [config["training"] for config in configs if config["training"]["kind"] == "gradient"]
     assert choices(Gradient, "precision") == {recipe["precision"] for recipe in recipes}
     assert choices(Protocol, "split") == {protocol["split"] for protocol in protocols}

@@ -291,6 +291,7 @@ HARNESS = {
     "seqrepro.config.check_settings",
     "seqrepro.config.dataset_plan",
     "seqrepro.config.datasets",
+    "seqrepro.config.disturbances",
     "seqrepro.config.describe_plan",
     "seqrepro.config.faults",
     "seqrepro.config.fit",

@@ -112,6 +112,8 @@ OTHERS = {  # what a checkpoint must also know: how many prefixes were used; whe
     "sam": ({"optimizer": sharp("sam", masks="fresh")}, 9),
     "looksam": ({"optimizer": sharp("looksam")}, 10),  # of the steps 9 to 12 only the first has a second pass
     "random_sam": ({"optimizer": sharp("random_sam")}, 9),
+    "noise in the training": ({"data": {"kind": "insert_random", "ratio": 0.2}}, 9),
+    "some of the users": ({"data": {"kind": "users", "share": 0.7}}, 7),
 }
 
 

@@ -59,7 +59,7 @@ def test_inserted_items_stand_anywhere_and_can_be_any_item():
 
 @pytest.mark.parametrize("bad", [{"kind": "noise"}, {"kind": "drop_last"}, {"kind": "insert_random", "ratio": 0}])
 def test_impossible_perturbations_are_refused(bad):
-    with pytest.raises(InputError, match=r"perturbations: .*expected"):
+    with pytest.raises(InputError, match=r"disturbances: .*expected"):
         perturbed(**bad)
 
 

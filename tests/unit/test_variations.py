@@ -113,6 +113,16 @@ def test_variants_are_no_rows_of_accuracy_and_have_entries_of_their_own(varying,
     assert "results/varying/tables/robustness.csv" in judge.inputs
 
 
+def test_a_closed_form_stands_beside_its_only_run(varying, make_plan):
+    replace("training.optimizer.learning_rate: [1e-4, 1e-3, 1e-2]", "training.data: [{kind: users, share: 0.2}]")
+    replace("    models: [sasrec]\n    variations", "    models: [sasrec, ease]\n    variations")
+    (compare,) = make_plan("varying").of("compare").values()
+    found = {entry["model"]: (entry["seeds"], entry["plain_seeds"]) for entry in compare.parameters["varied"]}
+    assert found == {"sasrec": ([1, 2], [1, 2]), "ease": ([1, 2], [0, 0])}
+    assert {entry["setting"] for entry in compare.parameters["varied"]} == {"20 % of the users"}
+    assert {(entry["group"], entry["at"]) for entry in compare.parameters["varied"]} == {("users, share", 0.2)}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -149,6 +159,7 @@ def entry_of(folder, **changes):
         "plain": f"{folder}/plain",
         "measurements": ["probes/s/measurements.parquet"],
         "seeds": [1, 2, 3],
+        "plain_seeds": [1, 2, 3],
     }
     return base | changes
 

@@ -57,3 +57,19 @@ use rule probe as probe_cost with:
         gpu=lambda wildcards: PLAN.train_resources(wildcards)["gpu"],
         runtime=120,
         mem_mb=8000,
+
+
+use rule probe as probe_slices with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/slices.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("slices"),
+
+
+use rule probe as probe_traps with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/measurements.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("traps"),

@@ -187,10 +187,10 @@ class _Place:
     registry: Registry
 
     def runs(self, setup: Setup, need: Need, seeds: Iterable[int]) -> list[Run]:
-        """One run a seed; of a closed form, one run."""
+        """One run a seed; one run of what no seed changes."""
         config = configuration(self.parameters, self.dataset, setup, self.protocol, self.registry)
-        trained = isinstance(setup.training, Gradient)
-        return [Run(self.dataset, config, seed, (need,), self.protocol) for seed in (seeds if trained else [0])]
+        wanted = seeds if setup.training.random else [0]
+        return [Run(self.dataset, config, seed, (need,), self.protocol) for seed in wanted]
 
 
 def _trials(place: _Place, search: Search, name: str, model: str) -> list[tuple[Trial, list[Run]]]:

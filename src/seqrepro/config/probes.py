@@ -3,9 +3,10 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from seqrepro.config.base import Configuration, identity
+from seqrepro.config.disturbances import Perturbation
 from seqrepro.config.training import Objective
 
 RESULTS = {  # what other steps read, by kind
@@ -15,32 +16,19 @@ RESULTS = {  # what other steps read, by kind
     "landscape": "landscape.parquet",
     "cost": "measurements.parquet",
     "traps": "measurements.parquet",
+    "slices": "slices.parquet",
 }
 OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
 Probed = Literal["trained", "all"]
 
 
-class DropLast(Configuration):
-    """Forget the last items of each history."""
-
-    kind: Literal["drop_last"]
-    count: int = Field(ge=1)
-
-
-class Shuffle(Configuration):
-    """Put each history into random order."""
-
-    kind: Literal["shuffle"]
+def _ascending(numbers: list[int]) -> list[int]:
+    if any(low >= high for low, high in pairwise(numbers)):
+        raise ValueError(f"found {numbers}, expected numbers that ascend")
+    return numbers
 
 
-class InsertRandom(Configuration):
-    """Insert random items that the user never chose."""
-
-    kind: Literal["insert_random"]
-    ratio: float = Field(gt=0, le=1, description="inserted items as a share of the history's length")
-
-
-Perturbation = Annotated[DropLast | Shuffle | InsertRandom, Field(discriminator="kind")]
+Ascending = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_ascending)]
 
 
 class Robustness(Configuration):
@@ -55,15 +43,17 @@ class Exposure(Configuration):
     """Which items are recommended at all: coverage, concentration and popularity of the top items of each user."""
 
     kind: Literal["exposure"]
-    cutoffs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="lengths of the lists, ascending")
+    cutoffs: Ascending = Field(description="lengths of the lists, ascending")
     models: Probed = identity("all", description="trained: by gradients; all: closed forms too")
 
-    @field_validator("cutoffs")
-    @classmethod
-    def _ascending(cls, cutoffs: list[int]) -> list[int]:
-        if any(low >= high for low, high in pairwise(cutoffs)):
-            raise ValueError(f"found {cutoffs}, expected numbers that ascend")
-        return cutoffs
+
+class Slices(Configuration):
+    """How accurate a run is for users with short histories, and where the next item is rare in the training."""
+
+    kind: Literal["slices"]
+    history: Ascending = Field(description="upper ends of bins of the user's training interactions, ascending")
+    popularity: Ascending = Field(description="upper ends of bins of the target's training interactions, ascending")
+    models: Probed = identity("all", description="trained: by gradients; all: closed forms too")
 
 
 class Lanczos(Configuration):
@@ -151,4 +141,4 @@ class Traps(Configuration):
     models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
 
 
-Probe = Annotated[Robustness | Exposure | Sharpness | Landscape | Traps | Cost, Field(discriminator="kind")]
+Probe = Annotated[Robustness | Exposure | Slices | Sharpness | Landscape | Cost | Traps, Field(discriminator="kind")]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seqrepro.config.base import Configuration, identity
+from seqrepro.config.disturbances import TrainingData
 from seqrepro.config.names import Metric
 
 
@@ -198,6 +199,14 @@ class Gradient(Configuration):
     )
     threads: int = Field(1, ge=1, description="CPU threads; part of the result, never taken from --cores")
     device: Literal["cpu", "cuda"] = identity("cpu")
+    data: TrainingData | None = identity(
+        None, description="what is seen of the training rows, drawn by the run's seed; null: all of them, as they are"
+    )
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed gives another result."""
+        return True
 
     @model_validator(mode="after")
     def _cloze_masks(self) -> "Gradient":
@@ -214,13 +223,21 @@ class Gradient(Configuration):
 
 
 class ClosedForm(Configuration):
-    """Fitting by counting or by solving a linear system; the seed plays no part."""
+    """Fitting by counting or by solving a linear system; the seed plays no part but in drawing its data."""
 
     kind: Literal["closed_form"]
     fit_on: Literal["train", "train+validation"] = Field(
         "train", description="train+validation also sees each user's validation item before the test"
     )
     threads: int = Field(1, ge=1, description="CPU threads; part of the result, never taken from --cores")
+    data: TrainingData | None = identity(
+        None, description="what is seen of the training rows, drawn by the run's seed; null: all of them, as they are"
+    )
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed gives another result."""
+        return self.data is not None
 
 
 Recipe = Annotated[Gradient | ClosedForm, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from seqrepro.config.probes import RESULTS, Sharpness
 from seqrepro.config.variants import Variant
 
 Entry = dict[str, Any]
-OF = ("folder", "plain")  # the varied run and that with nothing varied
+OF = {"folder": "seeds", "plain": "plain_seeds"}  # the varied run and that with nothing varied
 OF_DATA = "training.data"  # the path of what training sees
 
 
@@ -28,12 +28,13 @@ def varied_entries(parameters: Parameters, runs: list[Run], datasets: dict[str, 
                 if key not in entries:
                     entries[key] = _entry(parameters, run, need, need.variant, runs, datasets)
                 entries[key]["seeds"].append(run.seed)
+                entries[key]["plain_seeds"].append(_plain(run, need, runs).seed)
     return list(entries.values())
 
 
 def varied_files(entries: list[Entry]) -> list[str]:
     """What the tables of variations read: metrics of both runs, and what probes measured on the varied one."""
-    metrics = [f"{entry[of]}/seed-{seed}/metrics.json" for entry in entries for of in OF for seed in entry["seeds"]]
+    metrics = [f"{entry[of]}/seed-{seed}/metrics.json" for entry in entries for of in OF for seed in entry[OF[of]]]
     probed = [
         f"{entry['folder']}/seed-{seed}/{file}"
         for entry in entries
@@ -64,13 +65,14 @@ def _entry(
         "plain": _plain(run, need, runs).folder,
         "measurements": [f"probes/{name}/{RESULTS['sharpness']}" for name in measured],
         "seeds": [],
+        "plain_seeds": [],  # for each seed the one beside it; 0, where the plain model has no other
     }
 
 
 def _plain(run: Run, need: Need, runs: list[Run]) -> Run:
-    """The run of the same model of the same experiment with nothing varied."""
+    """The run of the same model of the same experiment with nothing varied; of what no seed changes, the only one."""
     for other in runs:
-        if (other.dataset, other.seed) == (run.dataset, run.seed):
+        if other.dataset == run.dataset and other.seed in (run.seed, 0):
             for one in other.needs:
                 if one.is_plain and (one.experiment, one.model) == (need.experiment, need.model):
                     return other

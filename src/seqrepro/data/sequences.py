@@ -62,6 +62,10 @@ class Sequences:
         """The oldest `lengths[u]` items of each row; `lengths` [U] is at most the row's length."""
         return self._window(self.users, self.offsets[:-1], lengths)
 
+    def after(self, lengths: Tensor) -> "Sequences":
+        """What `head` leaves out: the items of each row behind its oldest `lengths[u]`."""
+        return self._window(self.users, self.offsets[:-1] + lengths, self.lengths - lengths)
+
     def tail(self, max_length: int) -> "Sequences":
         """The newest `max_length` items of each row."""
         lengths = self.lengths.clamp(max=max_length)

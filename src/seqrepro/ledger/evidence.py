@@ -44,8 +44,9 @@ class Evidence:
 
     @property
     def deterministic(self) -> bool:
-        """Whether the model is a closed form: another seed would give the same ranks."""
-        return bool(self.facts) and all(fact["stopped"] == "closed_form" for fact in self.facts)
+        """Whether the model is a closed form that runs once, as seed 0: another seed would give the same ranks."""
+        once = self.run["seeds"] == [0]
+        return once and bool(self.facts) and all(fact["stopped"] == "closed_form" for fact in self.facts)
 
     def split(self, name: str, *columns: str) -> list[pa.Table]:
         """The rank rows of one split, a table a seed; without names the column of the split alone."""

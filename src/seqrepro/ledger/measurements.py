@@ -6,6 +6,7 @@ something is varied) and `value` (real). A measure that is varied is called `<me
 
     robustness.parquet   `ndcg@10, shuffle` and `relative_change of ndcg@10, shuffle`
     exposure.json        `coverage@10`, and so for each measure and cutoff
+    slices.parquet       `ndcg@10, history 1-5`, `ndcg@10, popularity 0`, `ndcg@10, popularity above 50`
 """
 
 from collections.abc import Callable, Iterator
@@ -61,6 +62,19 @@ def _exposure(path: Path) -> Iterator[Measurement]:
             yield Measurement(f"{name}@{cutoff}", None, value)
 
 
+def _slices(path: Path) -> Iterator[Measurement]:
+    for row in _rows(path, ["slice", "low", "high", "metric", "mean"]):
+        if row["mean"] is not None:
+            yield Measurement(f"{row['metric']}, {row['slice']} {bin_text(row)}", None, row["mean"])
+
+
+def bin_text(row: Row) -> str:
+    """The numbers of a bin: '0', '1-5' or 'above 50'."""
+    if row["high"] is None:
+        return f"above {row['low'] - 1}"
+    return str(row["low"]) if row["low"] == row["high"] else f"{row['low']}-{row['high']}"
+
+
 def _rows(path: Path, columns: list[str]) -> list[Row]:
     table = pq.read_table(path)
     if lacking := [name for name in columns if name not in table.column_names]:
@@ -73,4 +87,5 @@ READERS: dict[str, Callable[[Path], Iterator[Measurement]]] = {
     "measurements.parquet": _tidy,
     "robustness.parquet": _robustness,
     "exposure.json": _exposure,
+    "slices.parquet": _slices,
 }

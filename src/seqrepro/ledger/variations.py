@@ -75,8 +75,8 @@ def write(folder: Path, wanted: Json) -> list[Path]:
 def variation_rows(entry: Json) -> list[Row]:
     """A row a (seed, measure) of one model with one setting; what did not run has none."""
     rows = []
-    for seed in entry["seeds"]:
-        own, plain = seed_folder(entry, seed), seed_folder({"folder": entry["plain"]}, seed)
+    for seed, plain_seed in zip(entry["seeds"], entry["plain_seeds"], strict=True):
+        own, plain = seed_folder(entry, seed), seed_folder({"folder": entry["plain"]}, plain_seed)
         told, before = _accuracies(own), _accuracies(plain)
         told |= {name: value for file in entry["measurements"] for name, value in _measured(own / file)}
         rows += [

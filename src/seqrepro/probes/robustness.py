@@ -1,16 +1,12 @@
 """Robustness: how much the test metrics of a trained model change when the histories that it sees are perturbed.
 
-Perturbations, each with its own seeded generator:
-- drop_last (count): the newest `count` items are missing; the oldest item always stays.
-- shuffle: the items come in random order.
-- insert_random (ratio): ceil(ratio * length) random items stand at random places; never the target.
-
+The perturbations are those of `data/disturbances.py`, each with its own seeded generator. The target is never inserted.
 The candidates stay those of the run: the items of the true history are excluded, inserted ones are not.
 
-Shapes: U users, N interactions.
+Shapes: U users, K inserted items.
 """
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +16,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, offsets_of, sorted_within
-from seqrepro.errors import InputError
+from seqrepro.data.disturbances import disturb
+from seqrepro.data.sequences import Sequences
 from seqrepro.evaluation.metrics import NAMES, all_means
 from seqrepro.evaluation.ranking import Scorer, rank_all
 from seqrepro.evaluation.ranks import rank_table, ranks_of
@@ -75,55 +71,13 @@ def perturb(histories: Sequences, targets: Tensor, perturbation: Parameters, gen
     Raises:
         InputError: an unknown kind, or a missing or impossible strength.
     """
-    kind = perturbation["kind"]
-    if kind not in PERTURBATIONS:
-        raise InputError(f"perturbations: found kind '{kind}', expected one of {', '.join(PERTURBATIONS)}")
-    return PERTURBATIONS[kind](histories, targets, perturbation, generator)
+    return disturb(histories, perturbation, generator, partial(_other_item, targets, histories.n_items))
 
 
-def _drop_last(histories: Sequences, _: Tensor, perturbation: Parameters, __: torch.Generator) -> Sequences:
-    count = perturbation.get("count", 0)
-    if not isinstance(count, int) or count < 1:
-        raise InputError(f"perturbations: drop_last has count {count!r}, expected a whole number of at least 1")
-    return _without_timestamps(histories.head((histories.lengths - count).clamp(min=1)))
-
-
-def _shuffle(histories: Sequences, _: Tensor, __: Parameters, generator: torch.Generator) -> Sequences:
-    keys = torch.rand(len(histories.values), generator=generator)
-    return _ordered(histories, histories.rows, histories.values, keys)
-
-
-def _insert_random(
-    histories: Sequences, targets: Tensor, perturbation: Parameters, generator: torch.Generator
-) -> Sequences:
-    ratio = perturbation.get("ratio", 0)
-    if not isinstance(ratio, int | float) or not ratio > 0:
-        raise InputError(f"perturbations: insert_random has ratio {ratio!r}, expected a number above 0")
-    rows = torch.repeat_interleave(torch.arange(len(histories)), (histories.lengths * ratio).ceil().long())
-    inserted = torch.randint(1, histories.n_items, rows.shape, generator=generator)
-    inserted += inserted >= targets[rows]
-    places = torch.rand(rows.shape, generator=generator) * (histories.lengths[rows] + 1) - 1
-    positions = torch.arange(len(histories.values)) - histories.offsets[histories.rows]
-    keys = torch.cat([positions.float(), places])
-    values = torch.cat([histories.values, inserted])
-    return _ordered(histories, torch.cat([histories.rows, rows]), values, keys)
-
-
-PERTURBATIONS: dict[str, Callable[[Sequences, Tensor, Parameters, torch.Generator], Sequences]] = {
-    "drop_last": _drop_last,
-    "shuffle": _shuffle,
-    "insert_random": _insert_random,
-}
-
-
-def _ordered(histories: Sequences, rows: Tensor, values: Tensor, keys: Tensor) -> Sequences:
-    order = sorted_within(rows, keys)
-    offsets = offsets_of(torch.bincount(rows, minlength=len(histories)))
-    return Sequences(histories.users, values[order], offsets, None, histories.n_items)
-
-
-def _without_timestamps(sequences: Sequences) -> Sequences:
-    return Sequences(sequences.users, sequences.values, sequences.offsets, None, sequences.n_items)
+def _other_item(targets: Tensor, n_items: int, owners: Tensor, generator: torch.Generator) -> Tensor:
+    """A random item [K] that is not the target of each owner [K]."""
+    drawn = torch.randint(1, n_items, owners.shape, generator=generator)
+    return drawn + (drawn >= targets[owners])
 
 
 def _strength(perturbation: Parameters) -> list[Any]:

@@ -12,9 +12,6 @@ import pyarrow.parquet as pq
 from seqrepro.files import Json, canonical_json, read_json
 from seqrepro.ledger.evidence import Row, seed_folder
 
-ROBUSTNESS_METRIC = "ndcg@10"
-UNPERTURBED = "none"  # as the robustness probe calls the true history
-
 
 @dataclass(frozen=True)
 class SeedRecord:
@@ -131,11 +128,6 @@ def read_histories(runs: list[Json]) -> list[Row]:
     return [row for run in runs for seed in run["seeds"] for row in _history(run, seed)]
 
 
-def read_robustness(runs: list[Json]) -> list[Row]:
-    """One row a (configuration, seed, perturbation): accuracy with the true history and with the disturbed one."""
-    return [row for run in runs for seed in run["seeds"] for row in _robustness(run, seed)]
-
-
 def _seed_record(run: Json, row: Row) -> SeedRecord:
     folder = seed_folder(run, row["seed"])
     sidecar, timing = folder / "provenance.json", folder / "timing.json"
@@ -149,18 +141,6 @@ def _history(run: Json, seed: int) -> list[Row]:
         return []
     own = {"title": run["title"], "folder": run["folder"], "seed": seed}
     return [own | row for row in pq.read_table(path).to_pylist()]
-
-
-def _robustness(run: Json, seed: int) -> list[Row]:
-    paths = sorted((seed_folder(run, seed) / "probes").glob("*/robustness.parquet"))
-    if not paths:
-        return []
-    rows = [row for row in pq.read_table(paths[0]).to_pylist() if row["metric"] == ROBUSTNESS_METRIC]
-    values = {row["perturbation"]: row["value"] for row in rows}
-    original = values.pop(UNPERTURBED)
-    own = {"title": run["title"], "folder": run["folder"], "seed": seed, "metric": ROBUSTNESS_METRIC}
-    own |= {"original": original}
-    return [own | {"perturbation": name, "perturbed": value} for name, value in values.items()]
 
 
 def _different(values: Any) -> list[Any]:

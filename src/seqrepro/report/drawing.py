@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqrepro.files import atomic, write_text
@@ -64,21 +63,29 @@ class Drawn:
 
 
 def draw(
-    stem: Path, rows: list[Row], schema: pa.Schema, paint: Callable[[Axes], None], height: float, **words: str
+    stem: Path,
+    rows: list[Row],
+    schema: pa.Schema,
+    paint: Callable[..., None],
+    height: float,
+    grid: tuple[int, int] = (1, 1),
+    /,
+    **words: str,
 ) -> Drawn:
-    """Draw one panel and store it with its data.
+    """Draw one panel or a few, and store them with their data.
 
     Args:
         stem: path without suffix.
         rows: what the figure shows; also what stands beside it.
         schema: of the rows.
-        paint: draws into the axes.
+        paint: draws into the axes, of each panel one argument.
         height: in inches.
+        grid: rows and columns of panels.
         words: `alt` and `caption`.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
-        paint(figure.add_subplot())
+        paint(*figure.subplots(*grid, squeeze=False).flat)
         buffer = StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         with atomic(_suffixed(stem, "png")) as partial:

@@ -1,4 +1,4 @@
-"""The figures of a suite: accuracy with intervals, learning curves, robustness; each beside its rows."""
+"""The figures of a suite: accuracy with intervals, learning curves; each beside its rows."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import INK, MARKERS, PAPER, SERIES, SOFT, Drawn, color_of, draw, spread
+from seqrepro.report.drawing import INK, PAPER, SERIES, SOFT, Drawn, color_of, draw, spread
 
 ACCURACY_METRICS = ("ndcg@10", "hit_rate@10")
 CURVES = {"validation_ndcg@10": "Validation ndcg@10", "train_loss": "Training loss"}
@@ -25,13 +25,6 @@ ACCURACY = pa.schema(
 )
 HISTORY = pa.schema(
     [("title", TEXT), ("folder", TEXT), ("seed", WHOLE), ("epoch", WHOLE), *((name, REAL) for name in CURVES)]
-)
-ROBUSTNESS = pa.schema(
-    [
-        *((name, TEXT) for name in ("title", "folder", "perturbation", "metric")),
-        ("seed", WHOLE),
-        *((name, REAL) for name in ("original", "perturbed")),
-    ]
 )
 
 
@@ -69,23 +62,6 @@ def learning_curves(folder: Path, dataset: str, title: str, histories: list[Row]
         paint = partial(_paint_curves, rows, column, label)
         drawn.append(draw(stem, _kept(rows, HISTORY), HISTORY, paint, 3.6, **words))
     return drawn
-
-
-def robustness(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """The share of accuracy that is left when the history is disturbed, a dot a seed."""
-    rows = [row for row in rows if row["original"]]
-    if not rows:
-        return []
-    names = list(dict.fromkeys(row["perturbation"] for row in rows))
-    models = list(dict.fromkeys(row["folder"] for row in rows))
-    words = {
-        "alt": f"Share of {rows[0]['metric']} left under {len(names)} disturbances of the history on {title}",
-        "caption": f"{rows[0]['metric']} with a disturbed history, as a share of that with the true one; a dot a seed. "
-        "At 100 % the disturbance costs nothing.",
-    }
-    height = 1.3 + len(names) * (0.2 + 0.22 * len(models))
-    paint = partial(_paint_robustness, rows, names, models)
-    return [draw(folder / f"robustness-{dataset}", _kept(rows, ROBUSTNESS), ROBUSTNESS, paint, height, **words)]
 
 
 def _paint_accuracy(rows: list[Row], metric: str, axes: Axes) -> None:
@@ -143,26 +119,6 @@ def _label_ends(ends: list[tuple[float, str, str]], axes: Axes) -> None:
     wanted = [(value - low) / (high - low) for value, _, _ in ends]
     for (_, title, color), place in zip(ends, spread(wanted, 0.075), strict=True):
         axes.annotate(title, (1.035, place), xycoords="axes fraction", color=color, va="center", fontsize=9.5)
-
-
-def _paint_robustness(rows: list[Row], names: list[str], models: list[str], axes: Axes) -> None:
-    titles = {row["folder"]: row["title"] for row in rows}
-    step = 0.8 / len(models)
-    for index, folder in enumerate(models):
-        own = [row for row in rows if row["folder"] == folder]
-        heights = [names.index(row["perturbation"]) - 0.4 + step * (index + 0.5) for row in own]
-        look = {"color": color_of(index), "marker": MARKERS[index % len(MARKERS)], "label": titles[folder]}
-        shares = [row["perturbed"] / row["original"] for row in own]
-        axes.plot(shares, heights, linestyle="none", markersize=6.5, markeredgecolor=PAPER, **look)
-    axes.axvline(1, color=SOFT, linewidth=1.2, zorder=0)
-    axes.set_yticks(range(len(names)), names, color=INK)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.grid(axis="x")
-    axes.spines["left"].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, handletextpad=0.1, borderpad=0)
-    axes.set_title("What is left of " + rows[0]["metric"])
 
 
 def _by_seed(rows: list[Row]) -> Iterable[Iterable[Row]]:

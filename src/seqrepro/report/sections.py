@@ -6,8 +6,8 @@ from typing import Any
 from seqrepro.files import Json
 from seqrepro.ledger import cost, exposure, tables
 from seqrepro.ledger.evidence import Row
-from seqrepro.report import figures
-from seqrepro.report.cells import read_histories, read_robustness
+from seqrepro.report import figures, robustness
+from seqrepro.report.cells import read_histories
 from seqrepro.report.varied import variations
 
 GENERATED = "generated"
@@ -55,8 +55,9 @@ def _drawn(folder: Path, name: str, title: str, runs: list[Json], own: dict[str,
     return {
         "accuracy": figures.accuracy(folder, name, title, own["metrics"]),
         "learning": figures.learning_curves(folder, name, title, read_histories(runs)),
-        "robustness": figures.robustness(folder, name, title, read_robustness(runs)),
         "variations": variations(folder, name, title, own["variations"]),
+        "robustness": robustness.robustness(folder, name, title, robustness.read_robustness(runs)),
+        "slices": robustness.slices(folder, name, title, robustness.read_slices(runs)),
     }
 
 

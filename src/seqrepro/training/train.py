@@ -13,11 +13,11 @@ from seqrepro.request import Request
 from seqrepro.training import machine
 from seqrepro.training.checkpoint import CheckpointStore, Identity, remove_unfinished
 from seqrepro.training.closed_form import fit_closed_form
-from seqrepro.training.inputs import read_split
 from seqrepro.training.loop import fit_gradient
 from seqrepro.training.memory import one_line_when_exhausted
 from seqrepro.training.outcome import Outcome, write_log, write_run
 from seqrepro.training.progress import Line, display
+from seqrepro.training.rows import read_seen
 
 
 def run(request: Request) -> list[Path]:
@@ -31,7 +31,7 @@ def run(request: Request) -> list[Path]:
     """
     config, seed = request.parameters["config"], request.parameters["seed"]
     remove_unfinished(request.output)
-    split = read_split(request)
+    split = read_seen(request)
     device = machine.prepare(config["training"])
     store = CheckpointStore(checkpoint_folder(request.output), _identity(request))
     try:

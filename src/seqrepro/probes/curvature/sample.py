@@ -3,6 +3,9 @@
 Users are drawn once among those who have a target, whatever the model and its seed. Negatives are drawn in the order of
 the targets: two models with the same view and the same window get the same ones.
 
+The rows are those that the training saw: with the recipe's `data` the loss is that of the drawn or disturbed rows, and
+the sample is the same for all models of one seed.
+
 Memory: a batch has at most `BATCH_EXAMPLES` examples and gathers at most `BATCH_EMBEDDINGS` embeddings; differentiating
 twice keeps a few tensors of that size. Full cross-entropy never holds more than a chunk of its logits.
 """
@@ -21,8 +24,8 @@ from seqrepro.probes.curvature.losses import fixed_loss, gathered
 from seqrepro.probes.curvature.surface import Surface, Term
 from seqrepro.request import Request
 from seqrepro.training import machine
-from seqrepro.training.inputs import read_split
 from seqrepro.training.randomness import generator_for
+from seqrepro.training.rows import read_seen
 from seqrepro.training.views import View, make_view
 
 BATCH_EXAMPLES, BATCH_EMBEDDINGS = 256, 2**17
@@ -40,7 +43,7 @@ def read_surface(request: Request) -> Surface:
     """
     wanted, recipe = request.parameters, request.parameters["config"]["training"]
     machine.prepare(recipe | {"device": "cpu"})
-    split = read_split(request)
+    split = read_seen(request)
     model = restore(wanted["config"], split.train.n_items, Path(request.inputs[2]))
     assert isinstance(model, SequentialModel)
     objective = wanted.get("loss") or recipe["objective"]

@@ -1,0 +1,104 @@
+"""What may be done to histories: to those that a finished model is shown, and to those that a training sees."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from seqrepro.config.base import Configuration
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class DropLast(Configuration):
+    """Forget the last items of each history."""
+
+    kind: Literal["drop_last"]
+    count: int = Field(ge=1)
+
+
+class Shuffle(Configuration):
+    """Put each history into random order."""
+
+    kind: Literal["shuffle"]
+
+
+class Disturbance(Configuration):
+    """What has a strength that is a share of the history."""
+
+    words: ClassVar[str]  # what a table calls it
+    ratio: Share
+
+    def text(self) -> str:
+        """The kind and its strength in a table."""
+        return f"{self.words} {percent(self.ratio)}"
+
+
+class InsertRandom(Disturbance):
+    """Insert random items, any but those that are held out."""
+
+    words = "noise"
+    kind: Literal["insert_random"]
+    ratio: Share = Field(description="inserted items as a share of the history's length")
+
+
+class Swap(Disturbance):
+    """Let items trade places with a neighbour."""
+
+    words = "swaps"
+    kind: Literal["swap"]
+    ratio: Share = Field(description="items that trade places as a share of the history's length")
+
+
+class Delete(Disturbance):
+    """Delete random items; at least one stays."""
+
+    words = "deletions"
+    kind: Literal["delete"]
+    ratio: Share = Field(description="deleted items as a share of the history's length")
+
+
+class Duplicate(Disturbance):
+    """Let random items stand twice in a row."""
+
+    words = "duplicates"
+    kind: Literal["duplicate"]
+    ratio: Share = Field(description="doubled items as a share of the history's length")
+
+
+class Users(Configuration):
+    """Train on some of the users."""
+
+    kind: Literal["users"]
+    share: Share = Field(description="drawn by the run's seed; a larger share has these too")
+
+    def text(self) -> str:
+        """The share in a table."""
+        return f"{percent(self.share)} of the users"
+
+
+class Interactions(Configuration):
+    """Train on some of the interactions of each user."""
+
+    kind: Literal["interactions"]
+    share: Share = Field(
+        description="of each user's training interactions, drawn by the run's seed; a larger share has these too"
+    )
+
+    def text(self) -> str:
+        """The share in a table."""
+        return f"{percent(self.share)} of the interactions"
+
+
+Perturbation = Annotated[
+    DropLast | Shuffle | InsertRandom | Swap | Delete | Duplicate,
+    Field(discriminator="kind", description="of the histories that a model is shown"),
+]
+TrainingData = Annotated[
+    Users | Interactions | InsertRandom | Swap | Delete | Duplicate,
+    Field(discriminator="kind", description="of the rows that a model is trained on"),
+]
+
+
+def percent(share: float) -> str:
+    """A share in words: '20 %'."""
+    return f"{100 * share:g} %"
