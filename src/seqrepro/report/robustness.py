@@ -199,7 +199,7 @@ def _paint_bins(rows: list[Row], places: list[Any], index: int, n_models: int, a
                 fmean(row["mean"] for row in seeds),
                 bin_reach(seeds),
             )
-            ends = [[min(reach, value)], [reach]]  # no metric is below 0
+            ends = [[min(reach, value)], [min(reach, 1 - value)]]  # a metric lies between 0 and 1
             axes.errorbar(at, value, ends, elinewidth=1.4, linestyle="none", clip_on=False, **look)
 
 
