@@ -99,3 +99,7 @@ def test_the_probe_ranks_each_perturbation(tmp_path, monkeypatch, kind):
 
     before = [sha256_file(path) for path in paths]
     assert [sha256_file(path) for path in robustness.run(request)] == before
+    request.parameters["keep_ranks"] = False
+    paths[-1].unlink()
+    assert robustness.run(request) == paths[-1:]
+    assert sha256_file(paths[-1]) == before[-1]

@@ -36,6 +36,7 @@ class Robustness(Configuration):
 
     kind: Literal["robustness"]
     perturbations: list[Perturbation] = Field(min_length=1)
+    keep_ranks: bool = identity(True, description="whether the rank of each user is stored, for each perturbation")
     models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
 
 

@@ -39,9 +39,9 @@ def run(request: Request) -> list[Path]:
     """Rank the perturbed test histories of a run.
 
     Parameters of the request: dataset, seed, config (of the run), perturbations. Inputs: sequences.parquet,
-    statistics.json, model.safetensors, ranks.parquet. Writes `ranks-<perturbation>.parquet` for each perturbation and
-    `robustness.parquet`: metrics (masked, pessimistic) with their change relative to the unperturbed run, null where
-    that is 0.
+    statistics.json, model.safetensors, ranks.parquet. Writes `robustness.parquet`: metrics (masked, pessimistic) with
+    their change relative to the unperturbed run, null where that is 0; and, unless `keep_ranks` is false,
+    `ranks-<perturbation>.parquet` for each perturbation.
 
     Raises:
         InputError: an unknown perturbation.
@@ -57,7 +57,14 @@ def run(request: Request) -> list[Path]:
         generator = generator_for(request.parameters["seed"], f"robustness:{label(perturbation)}")
         shown = perturb(histories, targets, perturbation, generator)
         tables[label(perturbation)] = _ranks(model, shown, histories, (targets, negatives), likelihood)
-    return _write(request.output, _test_ranks(Path(request.inputs[3])), tables, histories.n_items)
+    kept = tables if request.parameters.get("keep_ranks", True) else {}
+    paths = [request.output / f"ranks-{name}.parquet" for name in kept]
+    for path, table in zip(paths, kept.values(), strict=True):
+        write_parquet(path, table)
+    summary = _summary({UNPERTURBED: _test_ranks(Path(request.inputs[3]))} | tables, histories.n_items)
+    paths.append(request.output / "robustness.parquet")
+    write_parquet(paths[-1], summary)
+    return paths
 
 
 def label(perturbation: Parameters) -> str:
@@ -94,16 +101,6 @@ def _ranks(
 def _test_ranks(path: Path) -> pa.Table:
     table = pq.read_table(path)
     return table.filter(pc.equal(table["split"], "test"))
-
-
-def _write(folder: Path, unperturbed: pa.Table, tables: dict[str, pa.Table], n_items: int) -> list[Path]:
-    paths = []
-    for name, table in tables.items():
-        paths.append(folder / f"ranks-{name}.parquet")
-        write_parquet(paths[-1], table)
-    paths.append(folder / "robustness.parquet")
-    write_parquet(paths[-1], _summary({UNPERTURBED: unperturbed} | tables, n_items))
-    return paths
 
 
 def _summary(tables: dict[str, pa.Table], n_items: int) -> pa.Table:
