@@ -9,6 +9,7 @@ import yaml
 from seqrepro.cli import main
 from seqrepro.config.claim_plan import LeftOut, coverage, needed_runs, unknown_names
 from seqrepro.config.load import load_parameters
+from seqrepro.config.requests import plan_requests
 from seqrepro.data.registry import load_registry
 from seqrepro.ledger.claims import all_claims, read_claims
 
@@ -65,6 +66,21 @@ def test_extensions_controls_and_reported_parts_are_needed_too(claimed):
         BETTER | {"id": "y"},
     )
     assert planned() == (["ease", "popularity", "sasrec"], [])
+
+
+def test_a_gate_needs_its_model_and_is_counted(claimed, capsys):
+    claimed(BETTER, published="samrec,Table 1,toy,x,PopRec,ndcg@10,0.1,authors,paper,primary,unknown,\n")
+    path = Path("registry/papers/samrec/claims.yaml")
+    level = {"id": "x", "kind": "level", "model": "popularity", "datasets": ["toy", "beauty"], "metrics": ["ndcg@10"]}
+    gate = {"id": "G1", "statement": "So.", "source": "x", "parts": [level | {"printed": {"model": "PopRec"}}]}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"gates": [gate]}))
+    assert planned() == (["ease", "popularity", "sasrec"], [])
+    assert main(["plan", "--claims", "--csv"]) == 0
+    told = capsys.readouterr()
+    assert "samrec/G1,in part,datasets to come: beauty" in told.out
+    assert told.err.startswith("claims: 1 have all their runs in this suite, 1 some")
+    (request,) = plan_requests(load_parameters(), "small", load_registry()).of("judge").values()
+    assert request.parameters["datasets"]["toy"]["family"]  # what decides whether printed numbers compare
 
 
 def test_what_a_probe_measures_needs_its_runs(claimed):

@@ -15,9 +15,10 @@ from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
 from seqrepro.files import write_json
 from seqrepro.ledger.bounds import BOUNDS
-from seqrepro.ledger.claims import Gain, read_claims
+from seqrepro.ledger.claims import read_claims
 from seqrepro.ledger.explain import explain
 from seqrepro.ledger.judge import run
+from seqrepro.ledger.parts import Gain
 from seqrepro.ledger.statistics import Sample
 
 ROOT = Path(__file__).parents[2]

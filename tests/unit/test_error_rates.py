@@ -136,7 +136,7 @@ def verdicts(request):
         for slow in ("detectable", "seeds_needed"):  # and decide nothing
             patch.setattr(judge, slow, lambda *_: 0)
         for _ in range(repetitions):
-            judged = judge.judge(wanted, grounds(generator, seeds))
+            judged = judge.judge(wanted, grounds(generator, seeds), {})
             found = dict(zip(PARTS, (claim["verdict"] for claim in judged), strict=True))
             times.update(found.items())
             times["family"] += any(found[name] == "reproduced" for name in FAMILY)

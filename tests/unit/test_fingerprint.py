@@ -317,6 +317,7 @@ HARNESS = {
     "seqrepro.workflow",
     "seqrepro.config.claim_plan",
     "seqrepro.ledger.claims",
+    "seqrepro.ledger.parts",
     "seqrepro.ledger.published",
 }
 PROGRAM = """

@@ -14,9 +14,9 @@ from scipy import stats
 from seqrepro.errors import InputError
 from seqrepro.files import write_parquet
 from seqrepro.ledger import judge
-from seqrepro.ledger.claims import Growth, Measured
 from seqrepro.ledger.measured import Runs, bounds_of_growth, bounds_of_measured, unfit
 from seqrepro.ledger.measurements import SCHEMA, Measurement, read_measurements
+from seqrepro.ledger.parts import Growth, Measured
 
 COMMON = {"id": "x", "probe": "sharpness", "measure": "lambda_max", "model": "a", "datasets": ["beauty"]}
 LOWER = COMMON | {"kind": "measured", "against": ["b"], "direction": "lower"}

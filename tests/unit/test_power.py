@@ -11,12 +11,16 @@ from seqrepro.config.load import load_parameters
 from seqrepro.data.synthetic import multiset
 from seqrepro.data.synthetic.law import Seen, generate, next_item
 from seqrepro.errors import InputError
-from seqrepro.ledger import power
+from seqrepro.ledger import power, ratio_power
 from seqrepro.ledger.claims import read_claims
+from seqrepro.ledger.parts import Gain, Measured, RatioPower
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT / "params.yaml")
-PARTS = {f"{c.id}/{part.id}": part for c in read_claims(ROOT / "registry/controls.yaml").claims for part in c.parts}
+CONTROLS = read_claims(ROOT / "registry/controls.yaml")
+ALL = {f"{c.id}/{part.id}": part for c in CONTROLS.claims for part in c.parts}
+PARTS = {name: part for name, part in ALL.items() if isinstance(part, Gain)}
+RATIOS = {name: part for name, part in ALL.items() if isinstance(part, Measured)}
 CHAIN = {"successors": 2, "decay": 0.5, "smoothing": 0.4, "mean_length": 8, "users": 10, "seed": 3}
 
 
@@ -110,7 +114,28 @@ def test_the_verb(monkeypatch, capsys):
     monkeypatch.setattr(power.simulate, "__defaults__", (1000, 20, 0))
     assert main(["controls", "power"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(PARTS)
+    assert [line.split()[0] for line in lines[1:]] == [*PARTS, *RATIOS]
     monkeypatch.setattr(power, "agrees", lambda part, found: part.id != "oldest")
     assert main(["controls", "power"]) == 1
     assert "B2/oldest: stated is not what the simulation finds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_the_power_of_a_ratio_is_what_a_simulation_finds(name):
+    part = RATIOS[name]
+    tests = ratio_power.tests_of("controls-curvature", CONTROLS)
+    found = ratio_power.simulate_ratio(part, tests, repetitions=400, seed=9)
+    assert tests == len(RATIOS) and ratio_power.agrees(part.power, found)
+    assert not ratio_power.agrees(RatioPower(ratio=1.5, seed_sd=0.1, power=0.7), found)
+
+
+def test_the_power_of_a_ratio_is_that_of_a_t_test():
+    """Equal spreads, S seeds each: nearly the noncentral t with 2 S - 2 degrees of freedom."""
+    stated = RatioPower(ratio=1.3, seed_sd=0.2, power=0)
+    part = RATIOS["F1/lambda-max"].model_copy(update={"seeds": 12, "factor": 1.0, "power": stated})
+    found = ratio_power.simulate_ratio(part, tests=1, repetitions=1000)
+    expected = stats.nct.sf(stats.t.ppf(0.975, 22), 22, np.log(1.3) / (0.2 * np.sqrt(2 / 12)))
+    assert 0.6 < expected < 0.95
+    assert abs(found.power - expected) < 4 * found.error
+    other = part.model_copy(update={"direction": "higher"})
+    assert abs(ratio_power.simulate_ratio(other, tests=1, repetitions=1000).power - expected) < 4 * found.error

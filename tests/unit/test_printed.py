@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from seqrepro.cli import main
 from seqrepro.ledger import judge
-from seqrepro.ledger.claims import Level, Size, all_claims
+from seqrepro.ledger.claims import all_claims
+from seqrepro.ledger.parts import Level, Size
 from seqrepro.ledger.printed import printed_for
 from seqrepro.ledger.published import COLUMNS, read_protocol, read_published
 
@@ -110,9 +112,12 @@ def test_a_printed_gain_comes_before_a_computed_one_of_its_class(chosen):
 
 @pytest.fixture
 def judged(suite, judge_request):
-    """Judge SAMRec's own claims, with a copy of its registry; SASRec plays SAMRec, and EASE plays SASRec."""
+    """Judge SAMRec's own claims, with a copy of its registry; SASRec plays SAMRec, and EASE SASRec: past its gate."""
     shutil.rmtree("registry")
     shutil.copytree(ROOT / "registry/papers/samrec", "registry/papers/samrec")
+    told = yaml.safe_load(Path("registry/papers/samrec/claims.yaml").read_text())
+    told["claims"] = [claim | {"gates": []} for claim in told["claims"]]
+    Path("registry/papers/samrec/claims.yaml").write_text(yaml.safe_dump(told))
     suite["datasets"] |= {name: BEAUTY | {"family": name} for name in ("sports", "toys", "yelp")}
     for run in suite["runs"]:
         played = {"sasrec": "samrec", "ease": "sasrec-bce"}.get(run["model"], run["model"])

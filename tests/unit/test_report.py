@@ -207,6 +207,17 @@ def test_a_claim_has_its_tests_with_runs_its_reasons_and_its_hash(written):
     assert "effect-samrec-c1-direction.csv" in shown
 
 
+def test_gates_stand_before_the_claims_with_printed_and_own_numbers(written):
+    text = text_of("samrec")
+    gates = text[text.index('<section id="gates"') : text.index('<section id="claims"')]
+    (judged,) = read_json(Path("results/standard/verdicts/verdicts.json"))["gates"]
+    (value,) = judged["datasets"][0]["values"]
+    assert "Our SASRec reaches &lt;theirs&gt;." in gates and "Printed &amp; ours." in gates
+    assert f'<a href="runs.html#run-beauty-sasrec-0000cccc"><b>{value["value"]:.4f}</b></a>' in gates
+    assert "<b>0.4500</b>" in gates and judged["verdict"] == "failed" and "unexplained" in gates
+    assert '<dt>claims that rest on it</dt><dd><span class="soft">none</span>' in gates and 'href="#gates"' in text
+
+
 def test_what_a_claim_lacks_is_said(written):
     text = text_of("samrec")
     missing = text[text.index('id="missing"') : text.index('id="claims"')]

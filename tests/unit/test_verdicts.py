@@ -7,18 +7,9 @@ import pytest
 
 from seqrepro.errors import InputError
 from seqrepro.ledger.bounds import BOUNDS, Bound, detectable, gain_by_fieller, of_level, of_size, seeds_needed
-from seqrepro.ledger.claims import (
-    Claim,
-    Equivalence,
-    Level,
-    NonInferiority,
-    Ordering,
-    Size,
-    Superiority,
-    Tabulated,
-    Untestable,
-)
+from seqrepro.ledger.claims import Claim
 from seqrepro.ledger.grounds import Grounds
+from seqrepro.ledger.parts import Equivalence, Level, NonInferiority, Ordering, Size, Superiority, Tabulated, Untestable
 from seqrepro.ledger.statistics import Sample, difference
 from seqrepro.ledger.verdicts import Finding, adjusted, findings, verdict, whole
 

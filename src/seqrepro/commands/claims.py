@@ -1,4 +1,4 @@
-"""`seqrepro claims`: `list` the claims of all papers, or `show` one."""
+"""`seqrepro claims`: `list` the gates and claims of all papers, or `show` one."""
 
 import json
 
@@ -7,16 +7,16 @@ from seqrepro.ledger.claims import all_claims
 
 
 def main(words: list[str]) -> int:
-    """Print a line a claim, or one claim as it is written."""
+    """Print a line a gate or claim, or one as it is written."""
     arguments = parser("claims", __doc__ or "")
     verbs = arguments.add_subparsers(dest="action", metavar="list | show", parser_class=Parser)
-    verbs.add_parser("list", help="a line a claim")
-    shown = verbs.add_parser("show", help="one claim, with its parts")
+    verbs.add_parser("list", help="a line a gate or claim")
+    shown = verbs.add_parser("show", help="one gate or claim, with its parts")
     shown.add_argument("claim", metavar="PAPER/CLAIM", help="such as samrec/C3")
     given = arguments.parse_args(words)
     if given.action is None:
         arguments.error("an action is missing, list or show")
-    known = {f"{claims.paper}/{claim.id}": claim for claims in all_claims() for claim in claims.claims}
+    known = {f"{claims.paper}/{one.id}": one for claims in all_claims() for one in claims.statements}
     if given.action == "list":
         for name, claim in known.items():
             kinds = ", ".join(part.kind.replace("_", " ") for part in claim.parts)

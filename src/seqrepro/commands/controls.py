@@ -1,12 +1,14 @@
 """`seqrepro controls`: `list` the controls, simulate their `power` again, or `check` what a suite made of them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from seqrepro.commands.arguments import Parser, add_suite, parser
 from seqrepro.config.load import load_parameters
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.files import read_json, write_text
-from seqrepro.ledger.claims import CONTROLS, Claim, Claims, Gain, read_claims
+from seqrepro.ledger.claims import CONTROLS, Claims, read_claims
+from seqrepro.ledger.parts import AnyPart, Gain, Measured
 
 ACTIONS = {
     "list": "a line a control",
@@ -45,17 +47,8 @@ def power(controls: Claims) -> None:
     Raises:
         CheckFailed: something stated is not what was found.
     """
-    from seqrepro.ledger.power import agrees, simulate
-
-    parameters, wrong = load_parameters(), []
     print(f"{'control':22} {'margin':>9} {'true gap':>17} {'share of scale':>17} {'power':>17}   (stated | found)")
-    for control, part in _gains(controls):
-        found, stated = simulate(part, parameters), part.power
-        name = f"{control.id}/{part.id}"
-        pairs = ((stated.gap, found.gap), (stated.share, found.share), (stated.power, found.power))
-        columns = "  ".join(f"{told:7.4f} | {value:7.4f}" for told, value in pairs)
-        print(f"{name:22} {_side(part):>9}  {columns}")
-        wrong += [] if agrees(part, found) else [name]
+    wrong = [*_gains_off(controls), *_ratios_off(controls)]
     if wrong:
         raise CheckFailed(f"{CONTROLS}: {', '.join(wrong)}: stated is not what the simulation finds")
 
@@ -81,8 +74,37 @@ def check(suite: str, receipt: Path | None) -> None:
         write_text(receipt, "".join(f"{line}\n" for line in lines))
 
 
-def _gains(controls: Claims) -> list[tuple[Claim, Gain]]:
-    return [(claim, part) for claim in controls.claims for part in claim.parts if isinstance(part, Gain)]
+def _gains_off(controls: Claims) -> Iterator[str]:
+    """The gains of which something stated is not what the law of the data gives; prints each."""
+    from seqrepro.ledger.power import agrees, simulate
+
+    parameters = load_parameters()
+    for name, part in _parts(controls):
+        if isinstance(part, Gain):
+            found, stated = simulate(part, parameters), part.power
+            pairs = ((stated.gap, found.gap), (stated.share, found.share), (stated.power, found.power))
+            columns = "  ".join(f"{told:7.4f} | {value:7.4f}" for told, value in pairs)
+            print(f"{name:22} {_side(part):>9}  {columns}")
+            if not agrees(part, found):
+                yield name
+
+
+def _ratios_off(controls: Claims) -> Iterator[str]:
+    """The measured ratios whose power is not what a simulation gives; prints each."""
+    from seqrepro.ledger.ratio_power import agrees, simulate_ratio, tests_of
+
+    families = {claim.id: claim.family for claim in controls.claims}
+    for name, part in _parts(controls):
+        if isinstance(part, Measured) and part.power:
+            found = simulate_ratio(part, tests_of(families[name.split("/")[0]], controls))
+            assumed = f"true ratio {part.power.ratio:g}, sd {part.power.seed_sd:g} of its logarithm"
+            print(f"{name:22} {f'x {part.factor:g}':>9}  {assumed:>36}  {part.power.power:7.4f} | {found.power:7.4f}")
+            if not agrees(part.power, found):
+                yield name
+
+
+def _parts(controls: Claims) -> list[tuple[str, AnyPart]]:
+    return [(f"{claim.id}/{part.id}", part) for claim in controls.claims for part in claim.parts]
 
 
 def _side(part: Gain) -> str:

@@ -1,4 +1,4 @@
-"""`seqrepro verdict`: explain the verdict of one claim in words."""
+"""`seqrepro verdict`: explain the verdict of one claim or gate in words."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from seqrepro.commands.arguments import add_suite, claim_of, parser
 from seqrepro.config.load import load_parameters
 from seqrepro.errors import InputError
 from seqrepro.files import read_json
-from seqrepro.ledger.explain import explain
+from seqrepro.ledger.explain import explain, explain_gate
 
 
 def main(words: list[str]) -> int:
@@ -21,6 +21,9 @@ def main(words: list[str]) -> int:
     path = Path(f"results/{suite}/verdicts/verdicts.json")
     if not path.is_file():
         raise InputError(f"{path}: no such file; `seqrepro judge --suite {suite}` makes it")
-    known = {f"{claim['paper']}/{claim['id']}": claim for claim in read_json(path)["claims"]}
-    print("\n".join(explain(claim_of(known, given.claim, "verdict"))))
+    judged = read_json(path)
+    found = [(explain, one) for one in judged["claims"]] + [(explain_gate, one) for one in judged.get("gates", [])]
+    known = {f"{one['paper']}/{one['id']}": (tell, one) for tell, one in found}
+    tell, one = claim_of(known, given.claim, "verdict")
+    print("\n".join(tell(one)))
     return 0

@@ -1,9 +1,9 @@
 """What the claims ask of a suite: which runs serve something, and which claims have all that they need.
 
-A run is planned because something needs it: a claim (a part names its model on its dataset under its protocol), a
-published number (of its dataset's family, under a name in `published_as`), or a chapter of the report that its
-experiment declares in `shows`. This is decided for each model of an experiment on each dataset, with all seeds. What
-serves nothing is left out of the plan.
+A run is planned because something needs it: a claim or a gate (a part names its model on its dataset under its
+protocol), a published number (of its dataset's family, under a name in `published_as`), or a chapter of the report that
+its experiment declares in `shows`. This is decided for each model of an experiment on each dataset, with all seeds.
+What serves nothing is left out of the plan.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,17 +14,8 @@ from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
 from seqrepro.files import Json
-from seqrepro.ledger.claims import (
-    AnyPart,
-    Claim,
-    Claims,
-    Probed,
-    Tabulated,
-    Untestable,
-    claim_files,
-    published_files,
-    read_claims,
-)
+from seqrepro.ledger.claims import Claim, Claims, Gate, claim_files, published_files, read_claims
+from seqrepro.ledger.parts import AnyPart, Probed, Tabulated, Untestable
 from seqrepro.ledger.published import keys_of, read_published
 from seqrepro.request import Request
 
@@ -75,20 +66,20 @@ def needed_runs(
 
 
 def coverage(claims: Iterable[Claims], parameters: Parameters, judged: Request) -> list[Covered]:
-    """How much of what each claim needs is in a suite, whose request to judge is given."""
-    named = [(f"{paper.paper}/{claim.id}", claim) for paper in claims for claim in paper.claims]
+    """How much of what each gate and each claim needs is in a suite, whose request to judge is given."""
+    named = [(f"{paper.paper}/{one.id}", one) for paper in claims for one in paper.statements]
     return [_covered(name, claim, parameters, judged) for name, claim in named]
 
 
 def unknown_names(claims: Claims, parameters: Parameters) -> list[str]:
     """Names that neither params.yaml nor `to_come` has: mostly misspelt ones."""
-    parts = [part for claim in claims.claims for part in claim.parts]
+    parts = [part for one in claims.statements for part in one.parts]
     probes = [part.probe for part in parts if isinstance(part, Probed)]
     named: list[tuple[str, list[str], Mapping[str, object]]] = [
-        ("model", [name for claim in claims.claims for name in claim.models()], parameters.models),
+        ("model", [name for one in claims.statements for name in one.models()], parameters.models),
         ("dataset", [name for part in parts for name in _datasets(part, True)], parameters.datasets),
         ("probe", probes, parameters.probes),
-        ("protocol", [claim.protocol for claim in claims.claims], parameters.protocols),
+        ("protocol", [one.protocol for one in claims.statements], parameters.protocols),
     ]
     coming = claims.to_come.canonical()
     return [
@@ -100,10 +91,10 @@ def unknown_names(claims: Claims, parameters: Parameters) -> list[str]:
 
 
 def _claimed(claims: Iterable[Claims]) -> Iterator[Place]:
-    for claim in (claim for paper in claims for claim in paper.claims):
-        for part in claim.parts:
+    for one in (one for paper in claims for one in paper.statements):
+        for part in one.parts:
             for dataset in _datasets(part, extensions=True):
-                yield from ((model, dataset, claim.protocol) for model in part.needed_models())
+                yield from ((model, dataset, one.protocol) for model in part.needed_models())
 
 
 def _published(parameters: Parameters, datasets: set[str], registry: Registry) -> set[tuple[str, str]]:
@@ -122,7 +113,7 @@ def _datasets(part: AnyPart, extensions: bool = False) -> list[str]:
     return [*getattr(part, "datasets", []), *(getattr(part, "extensions", []) if extensions else [])]
 
 
-def _covered(name: str, claim: Claim, parameters: Parameters, judged: Request) -> Covered:
+def _covered(name: str, claim: Claim | Gate, parameters: Parameters, judged: Request) -> Covered:
     """Only deciding parts count, and of their datasets those that the paper names."""
     parts = [part for part in claim.parts if part.deciding and not isinstance(part, Untestable)]
     needs = dict(need for part in parts for need in _needs(part, claim, parameters, judged))
@@ -134,7 +125,7 @@ def _covered(name: str, claim: Claim, parameters: Parameters, judged: Request) -
 
 
 def _needs(
-    part: AnyPart, claim: Claim, parameters: Parameters, judged: Request
+    part: AnyPart, claim: Claim | Gate, parameters: Parameters, judged: Request
 ) -> Iterator[tuple[tuple[object, ...], Gap | None]]:
     """Each thing that a part needs, and what is missing of it."""
     if isinstance(part, Tabulated):

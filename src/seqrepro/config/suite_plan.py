@@ -15,7 +15,8 @@ from seqrepro.config.probes import RESULTS, Cost, Exposure
 from seqrepro.config.run_plan import other_run, request_for
 from seqrepro.config.variant_plan import varied_entries, varied_files
 from seqrepro.files import Json
-from seqrepro.ledger.claims import PAPERS, OfPrinted, claim_files, published_files, read_claims
+from seqrepro.ledger.claims import PAPERS, claim_files, published_files, read_claims
+from seqrepro.ledger.parts import OfPrinted
 from seqrepro.request import Request
 
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
@@ -211,7 +212,7 @@ def _judged(
 ) -> dict[str, Any]:
     """What the judge must know beside its inputs: names of runs, and what decides whether a printed number compares."""
     names = _names(parameters, runs)
-    claims = [claim for path in claim_files(parameters.suites[suite].claims) for claim in read_claims(path).claims]
+    claims = [one for path in claim_files(parameters.suites[suite].claims) for one in read_claims(path).statements]
     printed = [part for claim in claims for part in claim.parts if isinstance(part, OfPrinted)]
     datasets = dict.fromkeys(name for part in printed for name in part.datasets if name in parameters.datasets)
     protocols = dict.fromkeys(claim.protocol for claim in claims if claim.protocol in parameters.protocols)

@@ -31,7 +31,7 @@ from typing import Any
 from scipy import stats
 from scipy.optimize import brentq
 
-from seqrepro.ledger.claims import Equivalence, Gain, Level, NonInferiority, Ordering, Size, Superiority
+from seqrepro.ledger.parts import Equivalence, Gain, Level, NonInferiority, Ordering, Size, Superiority
 from seqrepro.ledger.statistics import Estimate, Part, Sample, degrees_of_freedom, difference, mean
 
 LEVEL, POWER, MOST_SEEDS, MOST_GAIN = 0.05, 0.80, 200, 1000.0

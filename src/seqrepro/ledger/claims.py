@@ -2,6 +2,8 @@
 
 Controls, in `registry/controls.yaml`, are claims too: what must come out on generated data, whose truth is known.
 
+A claim may rest on gates: published numbers of a baseline that our own runs of it must reach first (gates.py).
+
 A claim has parts, and each part gets its own verdict: 'beats it by 3 %' has a direction and a size. A part says what is
 compared, on which datasets and by which metric. It is fixed before the runs. Models, datasets and probes have the names
 of `params.yaml`, or stand under `to_come`; one that is not planned makes a part 'not tested'. Printed numbers are never
@@ -13,280 +15,72 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from seqrepro.config.base import Configuration, identity
-from seqrepro.config.names import Metric, Paper
+from seqrepro.config.names import Paper
 from seqrepro.data.source_kinds import first_problem
 from seqrepro.errors import InputError
+from seqrepro.ledger.parts import AnyPart, Level, models_of
 
 PAPERS = Path("registry/papers")
 CONTROLS = Path("registry/controls.yaml")
 SETS = {"papers": "papers/*/claims.yaml", "controls": "controls.yaml"}  # what a suite can judge
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # each plan reads the claims: the parser in C is 15 times faster
-Share = Annotated[float, Field(gt=0, lt=1)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Z][0-9]+[a-z]?$")]
+GateId = Annotated[str, Field(pattern=r"^G[0-9]+$")]
+GATE_SEEDS = 3  # so many a gate needs at least
 
 
-def _ascending(ends: list[float | None]) -> list[float | None]:
-    low, high = ends
-    if low is None and high is None:
-        raise ValueError("expected at least one end")
-    if low is not None and high is not None and low >= high:
-        raise ValueError(f"found {ends}, expected two numbers that ascend")
-    return ends
+class Statement(Configuration):
+    """What claims and gates have in common."""
+
+    statement: str
+    source: str = Field(description="where the paper says so")
+    protocol: str = Field("leave-one-out", description="a name under `protocols`; runs of others are not looked at")
+    masking: Literal["masked", "unmasked"] = Field("masked", description="whether items of the history are candidates")
 
 
-Range = Annotated[
-    list[float | None],
-    Field(min_length=2, max_length=2, description="lowest and highest; null: no such end"),
-    AfterValidator(_ascending),
-]
+class Explanation(Configuration):
+    """Why our runs miss a published number."""
+
+    text: str
+    ablation: str = Field(description="the committed file, below the repository, that shows it")
 
 
-class Part(Configuration):
-    """What all parts have."""
+class Gate(Statement):
+    """Published numbers of a baseline, which our own runs of it must reach before claims that rest on it are judged."""
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="what it decides, such as direction or size")
-    deciding: bool = Field(True, description="False: reported, and no part of the claim's verdict")
-    note: str = Field("", description="how the statement was made testable, where the paper leaves it open")
-
-    def needed_models(self) -> list[str]:
-        """The models that it needs runs of, each once, in the order in which it names them."""
-        named = [getattr(self, key, None) for key in ("model", "models", "against", "controls")]
-        lists = [[one] if isinstance(one, str) else one or [] for one in named]
-        return list(dict.fromkeys(name for names in lists for name in names))
-
-
-class Compared(Part):
-    """A part that rank files decide."""
-
-    metric: Metric = "ndcg@10"
-    datasets: list[str] = Field(min_length=1, description="that the paper, or the code that it builds on, evaluates on")
-    extensions: list[str] = Field([], description="other real datasets; reported, and no part of the verdict")
-    needed: Literal["all", "most"] = Field("all", description="on how many of the datasets it must hold")
-    seeds: int = Field(3, ge=2, description="fewer give no verdict")
-
-
-class Superiority(Compared):
-    """A model is better than each of some others, and than each control."""
-
-    kind: Literal["superiority"]
-    model: str
-    against: list[str] = Field(min_length=1)
-    controls: list[str] = Field([], description="must be beaten too, or another cause explains the gain")
-
-
-class NonInferiority(Compared):
-    """A model is not worse than each of some others by more than a margin."""
-
-    kind: Literal["non_inferiority"]
-    model: str
-    against: list[str] = Field(min_length=1)
-    margin: Share = Field(0.05, description="of the other model's mean")
-
-
-class Equivalence(Compared):
-    """A model and each of some others differ by less than a margin."""
-
-    kind: Literal["equivalence"]
-    model: str
-    against: list[str] = Field(min_length=1)
-    margin: Share = Field(0.05, description="of the other model's mean")
-
-
-class Ordering(Compared):
-    """Each model is better than the next one."""
-
-    kind: Literal["ordering"]
-    models: list[str] = Field(min_length=2, description="from best to worst")
-
-
-Knowledge = Literal["history", "items", "unordered", "last", "nothing", "chance"]
-Pair = Annotated[list[Knowledge], Field(min_length=2, max_length=2)]
-
-
-class Power(Configuration):
-    """What a margin and the power of its test come from; `seqrepro controls power` simulates both again (power.py)."""
-
-    knows: Pair = Field(description="what the model, and what the other, is assumed to make the best of")
-    scale: Pair | None = Field(None, description="the margin is a share of what the first gains over the second")
-    window: int | None = Field(None, ge=2, le=6, description="with unordered: how many of the last items are known")
-    gap: float = Field(description="true gain of the first of `knows` over the second")
-    share: float = Field(gt=0, lt=1, description="the margin, as a share of the gain of `scale`; by default of the gap")
-    reach: float = Field(1.0, gt=0, le=1, description="share of users for whom training is assumed to reach it")
-    noise: float = Field(ge=0, le=1, description="share of users for whom chance, not knowledge, sets both apart")
-    seed_sd: float = Field(ge=0, description="assumed standard deviation of a trained model's mean between seeds")
-    power: float = Field(ge=0, le=1, description="probability to pass, with the users of the data and `seeds`")
+    id: GateId
+    parts: list[Level] = Field(min_length=1)
+    explained: dict[str, Explanation] = identity({}, description="of a dataset where it failed: it bars nothing there")
 
     @model_validator(mode="after")
-    def _unordered_has_a_window(self) -> "Power":
-        if ("unordered" in [*self.knows, *(self.scale or [])]) != (self.window is not None):
-            raise ValueError("a window belongs to unordered, and unordered to a window")
+    def _has_enough_seeds(self) -> "Gate":
+        if few := [part for part in self.parts if part.seeds < GATE_SEEDS]:
+            raise ValueError(f"part {few[0].id}: found {few[0].seeds} seeds, expected at least {GATE_SEEDS}")
+        names = {name for part in self.parts for name in part.datasets}
+        if other := [name for name in self.explained if name not in names]:
+            raise ValueError(f"explained: found {other[0]}, expected a dataset of one of its parts")
         return self
 
-
-class Gain(Compared):
-    """What a model gains over another, in units of the metric, lies above a margin, or below it: a control."""
-
-    kind: Literal["gain"]
-    datasets: list[str] = Field(min_length=1, max_length=1)
-    model: str
-    against: list[str] = Field(min_length=1, max_length=1)
-    above: float | None = Field(None, ge=0, description="positive: the lower bound exceeds it")
-    below: float | None = Field(None, gt=0, description="negative: the upper bound stays below it")
-    power: Power
-
-    @model_validator(mode="after")
-    def _has_one_margin(self) -> "Gain":
-        if (self.below is None) == (self.above is None):
-            raise ValueError("expected either below or above")
-        return self
-
-    @property
-    def margin(self) -> float:
-        """The one that is given."""
-        return next(margin for margin in (self.above, self.below) if margin is not None)
+    def models(self) -> list[str]:
+        """The models that it needs runs of, each once."""
+        return models_of(self.parts)
 
 
-class PrintedValue(Configuration):
-    """Which rows of the paper's `published.csv` hold a printed value; metric and dataset are those of the part."""
-
-    model: str = Field(description="as the column `model` has it")
-    table: str | None = Field(None, description="as the column `table` has it; null: any")
-    reported_by: str | None = Field(None, description="what the column `reported_by` begins with; null: anything")
-
-
-class PrintedGain(PrintedValue):
-    """The rows of a printed gain: of both models, or of the gain itself."""
-
-    against: str = Field(description="as the column `model` has it")
-
-
-class OfPrinted(Part):
-    """A part that printed numbers decide, where a dataset and a metric have one that compares."""
-
-    model: str
-    metrics: list[Metric] = Field(min_length=1, description="those that are printed count, and each must hold")
-    datasets: list[str] = Field(min_length=1)
-    seeds: int = Field(3, ge=2)
-
-
-class Size(OfPrinted):
-    """A model gains as much over another as printed."""
-
-    kind: Literal["size"]
-    against: str
-    printed: PrintedGain
-    share: Share = Field(0.5, description="of the printed gain, by which ours may differ from it")
-
-
-class Level(OfPrinted):
-    """A model reaches the printed values, within a margin."""
-
-    kind: Literal["level"]
-    printed: PrintedValue
-    margin: Share = Field(0.05, description="of the printed value")
-
-
-class Probed(Part):
-    """A part that a probe's measurements decide."""
-
-    probe: str
-    measure: str
-    model: str
-    datasets: list[str] = Field(min_length=1)
-    cost: bool = Field(False, description="it depends on shapes and not on what data say: generated data count too")
-
-
-class Measured(Probed):
-    """A number that a probe measures on each run is lower or higher for one model than for others."""
-
-    kind: Literal["measured"]
-    against: list[str] = Field(min_length=1)
-    direction: Literal["lower", "higher"] | None = None
-    factor: float | None = Field(None, ge=1, description="at least so many times; null: a difference, and no ratio")
-    ratio: Range | None = Field(None, description="in place of a direction: the range of the ratio of model to other")
-    seeds: int = Field(3, ge=2)
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> "Measured":
-        if (self.direction is None) == (self.ratio is None):
-            raise ValueError("expected either direction or ratio")
-        if self.ratio is not None and self.factor is not None:
-            raise ValueError("factor goes with direction, and not with ratio")
-        if self.ratio is not None and any(end is not None and end <= 0 for end in self.ratio):
-            raise ValueError(f"found {self.ratio}, expected a ratio above 0, or null")
-        return self
-
-
-class Growth(Probed):
-    """How a measured number grows: the slope of its logarithm over that of what is varied lies in a range."""
-
-    kind: Literal["growth"]
-    over: str = Field(description="what is varied; the probe's measure is `<measure> over <over>`")
-    against: str | None = Field(None, description="the number is divided by that of this model")
-    slope: Range
-    seeds: int = Field(3, ge=1)
-
-
-class Tabulated(Part):
-    """All rows of a table of ours (or the share of them) satisfy a bound."""
-
-    kind: Literal["tabulated"]
-    table: str = Field(description="below results/<suite>, such as laws/r2.csv")
-    where: dict[str, str | list[str]] = Field({}, description="columns and the value, or values, that they must have")
-    column: str
-    below: str | float | None = Field(None, description="another column, or a number")
-    above: str | float | None = None
-    between: Range | None = Field(None, description="a lowest and a highest number")
-    share: float = Field(1.0, gt=0, le=1, description="of the rows that must satisfy it")
-
-    @model_validator(mode="after")
-    def _has_one_bound(self) -> "Tabulated":
-        if [self.below, self.above, self.between].count(None) != 2:
-            raise ValueError("expected one of below, above and between")
-        return self
-
-
-class Untestable(Part):
-    """Nothing that could be run decides it."""
-
-    kind: Literal["untestable"]
-    reason: str
-
-
-AnyPart = Annotated[
-    Superiority
-    | NonInferiority
-    | Equivalence
-    | Ordering
-    | Gain
-    | Size
-    | Level
-    | Measured
-    | Growth
-    | Tabulated
-    | Untestable,
-    Field(discriminator="kind"),
-]
-
-
-class Claim(Configuration):
+class Claim(Statement):
     """One statement, with the tests that decide it."""
 
     id: Identifier
-    statement: str
     origin: Literal["paper", "ours"] = Field(description="ours: added to find out what explains the paper's result")
-    source: str = Field(description="where the paper says so")
     basis: Literal["known", "re-derived", "control"] = Field(
         description="known: protocol and value are published, so it can be reproduced; re-derived: only supported; "
         "control: generated data, whose truth is known"
     )
     vouched: bool = identity(True, description="of a control: ours, so it must pass; false: a published method")
     family: str = Field(description="the claims whose p values are adjusted together")
-    protocol: str = Field("leave-one-out", description="a name under `protocols`; runs of others are not looked at")
-    masking: Literal["masked", "unmasked"] = Field("masked", description="whether items of the history are candidates")
+    gates: list[GateId] = identity([], description="where one is not passed, the claim is not comparable")
     parts: list[AnyPart] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -300,7 +94,7 @@ class Claim(Configuration):
 
     def models(self) -> list[str]:
         """The models that it needs runs of, each once."""
-        return list(dict.fromkeys(name for part in self.parts for name in part.needed_models()))
+        return models_of(self.parts)
 
 
 class ToCome(Configuration):
@@ -319,16 +113,26 @@ class Claims(Configuration):
     title: str
     reference: str
     to_come: ToCome = ToCome()
+    gates: list[Gate] = Field([], description="that claims rest on, or that are only shown")
     claims: list[Claim] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _claims_differ(self) -> "Claims":
-        names = [claim.id for claim in self.claims]
+        names = [one.id for one in self.statements]
         if len(set(names)) < len(names):
             raise ValueError(f"two claims have one id: {', '.join(names)}")
+        known = [gate.id for gate in self.gates]
+        for claim in self.claims:
+            if unknown := [name for name in claim.gates if name not in known]:
+                raise ValueError(f"claim {claim.id}: found gate {unknown[0]}, expected one of {', '.join(known)}")
         if other := [claim.id for claim in self.claims if (claim.basis == "control") != self.are_controls]:
             raise ValueError(f"claim {other[0]}: basis: control belongs to {CONTROLS}, and nothing else does")
         return self
+
+    @property
+    def statements(self) -> list[Gate | Claim]:
+        """All that runs are held against: its gates, and its claims."""
+        return [*self.gates, *self.claims]
 
     @property
     def are_controls(self) -> bool:

@@ -31,6 +31,36 @@ def explain(claim: Json) -> list[str]:
     ]
 
 
+def explain_gate(gate: Json) -> list[str]:
+    """The lines that explain a gate of `verdicts.json`."""
+    return [
+        f"{gate['paper']}/{gate['id']}: {gate['statement']}",
+        f"Source: {gate['source']}.",
+        f"Verdict: {gate['verdict']}.",
+        *(f"  {part['note']}" for part in gate["parts"] if part["note"]),
+        *(f"  {line}" for one in gate["datasets"] for line in _at_gate(one)),
+        f"Claims that rest on it: {', '.join(gate['claims']) or 'none'}",
+        f"Rests on: {gate['provenance']}",
+    ]
+
+
+def _at_gate(told: Json) -> list[str]:
+    """What a gate says about one dataset."""
+    why = told.get("missing") or told.get("reasons") or ""
+    if told["verdict"] == "failed":
+        why = f"explained: {told['explained']['text']}" if told["explained"] else "unexplained"
+    head = f"{told['dataset']}: {told['verdict']}" + (f", {why}" if why else "")
+    return [head, *(f"  {_reached(value)}" for value in told["values"])]
+
+
+def _reached(value: Json) -> str:
+    deviation, *ends = (_percent(value[f"relative_{name}"]) for name in ("value", "low", "high"))
+    printed = f"printed {value['printed']['value']:.4g} ({value['printed']['reported_by']})"
+    ours = f"ours {value['value']:.4f} ({value['seeds']} seeds, {value['users']:,} users)"
+    margin = f"margin {100 * value['margin']:.0f} %, interval {value['interval']}"
+    return f"{value['metric']}: {printed}, {ours}: {deviation}, interval [{', '.join(ends)}]; {margin}"
+
+
 def reasons(claim: Json) -> list[str]:
     """The lines that say why the verdict is what it is, and what it rests on."""
     lines = [f"Verdict: {claim['verdict']}: {WHY[claim['verdict']]}."]

@@ -26,8 +26,8 @@ import numpy as np
 from scipy import stats
 
 from seqrepro.ledger.bounds import LEVEL, Bound
-from seqrepro.ledger.claims import Growth, Measured
 from seqrepro.ledger.measurements import Measurement
+from seqrepro.ledger.parts import Growth, Measured
 from seqrepro.ledger.statistics import Estimate, Part, p_value
 
 LEAST_POINTS = 3  # of a slope: two points fit every line

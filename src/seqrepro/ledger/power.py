@@ -34,7 +34,7 @@ from seqrepro.data.synthetic.streams import Float64, starts_of
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import user_values
 from seqrepro.ledger.bounds import BOUNDS
-from seqrepro.ledger.claims import Gain, Knowledge
+from seqrepro.ledger.parts import Gain, Knowledge
 from seqrepro.ledger.statistics import Sample
 
 POOL, REPETITIONS = 20_000, 1_000

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from seqrepro.files import Json
-from seqrepro.ledger.claims import Level, PrintedValue, Size
+from seqrepro.ledger.parts import Level, PrintedValue, Size
 from seqrepro.ledger.published import Protocol, Published, obstacles
 
 CLASSES = ("primary", "quoted", "derived")

@@ -9,27 +9,30 @@ not tested              runs are missing: not planned in this suite, or not done
 A dataset that is not comparable does not count where another one is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from seqrepro.errors import InputError
 from seqrepro.ledger.bounds import BOUNDS, Bound, gain_by_fieller, of_level, of_size
-from seqrepro.ledger.claims import AnyPart, Claim, Compared, Growth, Measured, OfPrinted, Probed, Size, Tabulated
+from seqrepro.ledger.claims import Statement
 from seqrepro.ledger.evidence import Evidence
 from seqrepro.ledger.grounds import PUBLISHED, Grounds
 from seqrepro.ledger.measured import Runs, bounds_of_growth, bounds_of_measured, unfit
 from seqrepro.ledger.measurements import Measurement
+from seqrepro.ledger.parts import AnyPart, Compared, Growth, Measured, OfPrinted, Probed, Size, Tabulated
 from seqrepro.ledger.printed import Number, Printed, none_printed, printed_for
 from seqrepro.ledger.published import read_protocol
-from seqrepro.ledger.statistics import Sample, holm
+from seqrepro.ledger.statistics import Estimate, Sample, holm, mean
 
 SPLIT = "test"
 WORST_FIRST = ("not reproduced", "inconclusive", "not tested", "not comparable", "supported", "reproduced")
 BARRED = "not comparable"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Finding:
     metric: str = ""  # of printed numbers
     printed: list[Number] = field(default_factory=list)
     gain: tuple[float, float | None, float | None] | None = None  # ours, with its 95 % interval
+    ours: Estimate | None = None  # our mean, where it is held against a printed value
 
     @property
     def state(self) -> str:
@@ -62,19 +66,30 @@ class Finding:
         return _worst(states) if len(states) < 2 else "open"  # printed numbers that disagree, and it matters
 
 
-def findings(part: AnyPart, claim: Claim, paper: str, grounds: Grounds) -> list[Finding]:
+def findings(
+    part: AnyPart, claim: Statement, paper: str, grounds: Grounds, bars: Mapping[str, str] = NOTHING
+) -> list[Finding]:
     """What each dataset, or a table, says about a part; p values are not adjusted yet.
+
+    Args:
+        part: of the claim, or of the gate.
+        claim: says under which protocol and masking.
+        paper: whose printed numbers count.
+        grounds: what the suite has done.
+        bars: datasets that decide nothing, and why; a finding on one is not comparable, unless its runs are missing.
 
     Raises:
         InputError: a table or a file of a probe has not the columns that it must have.
     """
     if isinstance(part, Tabulated):
-        return [_of_table(part, grounds)]
+        return [_of_table(part, grounds, bars)]
     if isinstance(part, OfPrinted):
-        return [one for name in part.datasets for one in _of_printed(part, name, claim, paper, grounds)]
-    if isinstance(part, Probed):
-        return [_of_probe(part, name, claim, grounds) for name in part.datasets]
-    return [_of_ranks(part, name, counts, claim, grounds) for name, counts in _datasets(part)]
+        found = [one for name in part.datasets for one in _of_printed(part, name, claim, paper, grounds)]
+    elif isinstance(part, Probed):
+        found = [_of_probe(part, name, claim, grounds) for name in part.datasets]
+    else:
+        found = [_of_ranks(part, name, counts, claim, grounds) for name, counts in _datasets(part)]
+    return [_behind(one, bars) for one in found]
 
 
 def adjusted(found: list[list[Finding]]) -> list[list[Finding]]:
@@ -113,11 +128,18 @@ def whole(parts: list[AnyPart], verdicts: list[str]) -> str:
     return next(word for word in WORST_FIRST if word in (counted or [BARRED]))
 
 
+def _behind(finding: Finding, bars: Mapping[str, str]) -> Finding:
+    """A finding, unless a gate bars its dataset."""
+    if finding.dataset not in bars or finding.missing or finding.barred:
+        return finding
+    return Finding(finding.dataset, finding.counts, barred=bars[finding.dataset], metric=finding.metric)
+
+
 def _worst(states: set[str]) -> str:
     return "fails" if "fails" in states else "open" if "open" in states else "holds"
 
 
-def _of_table(part: Tabulated, grounds: Grounds) -> Finding:
+def _of_table(part: Tabulated, grounds: Grounds, bars: Mapping[str, str]) -> Finding:
     path = grounds.table(part.table)
     if path.as_posix() not in grounds.inputs:
         return Finding(part.table, True, missing=f"it is not planned in suite {grounds.suite}")
@@ -134,6 +156,10 @@ def _of_table(part: Tabulated, grounds: Grounds) -> Finding:
         rows = rows[present.isin(values)]
     if rows.empty:
         return Finding(part.table, True, missing="it has no row")
+    if "dataset" in rows:
+        shut, rows = [name for name in bars if name in set(rows.dataset)], rows[~rows.dataset.isin(bars)]
+        if rows.empty:
+            return Finding(part.table, True, barred="; ".join(bars[name] for name in shut))
     return Finding(part.table, True, rows=(int(_satisfied(part, rows).sum()), ceil(part.share * len(rows))))
 
 
@@ -153,7 +179,7 @@ def _datasets(part: Any) -> Iterator[tuple[str, bool]]:
     yield from ((name, False) for name in getattr(part, "extensions", []))
 
 
-def _of_ranks(part: Any, dataset: str, counts: bool, claim: Claim, grounds: Grounds) -> Finding:
+def _of_ranks(part: Any, dataset: str, counts: bool, claim: Statement, grounds: Grounds) -> Finding:
     found = _runs(part, dataset, claim, grounds)
     if isinstance(found, str):
         return Finding(dataset, counts, missing=found)
@@ -161,7 +187,7 @@ def _of_ranks(part: Any, dataset: str, counts: bool, claim: Claim, grounds: Grou
     return Finding(dataset, counts, list(BOUNDS[part.kind](part, dataset, gains)), *_extent(found))
 
 
-def _of_printed(part: Any, dataset: str, claim: Claim, paper: str, grounds: Grounds) -> list[Finding]:
+def _of_printed(part: Any, dataset: str, claim: Statement, paper: str, grounds: Grounds) -> list[Finding]:
     """A finding for each metric that is printed and tested, and one for all metrics of which the same is to be said."""
     if dataset not in grounds.datasets or claim.protocol not in grounds.rankings:
         return [Finding(dataset, True, missing=f"params.yaml does not have {dataset} or {claim.protocol} yet")]
@@ -191,8 +217,10 @@ def _against_printed(part: Any, dataset: str, printed: Printed, runs: dict[str, 
         for bound in test(part, printed.metric, number.value, gains)
     ]
     seeds, users = _extent(runs)
-    gain = _own_gain(part, printed.metric, gains) if isinstance(part, Size) else None
-    return Finding(dataset, True, bounds, seeds, users, metric=printed.metric, printed=printed.numbers, gain=gain)
+    found = Finding(dataset, True, bounds, seeds, users, metric=printed.metric, printed=printed.numbers)
+    if isinstance(part, Size):
+        return replace(found, gain=_own_gain(part, printed.metric, gains))
+    return replace(found, ours=mean(gains(part.model, printed.metric)))
 
 
 def _own_gain(part: Size, metric: str, gains: Callable[[str, str], Sample]) -> Any:
@@ -200,7 +228,7 @@ def _own_gain(part: Size, metric: str, gains: Callable[[str, str], Sample]) -> A
     return gain_by_fieller(ours, theirs) if theirs.gains_US.any() else None
 
 
-def _of_probe(part: Measured | Growth, dataset: str, claim: Claim, grounds: Grounds) -> Finding:
+def _of_probe(part: Measured | Growth, dataset: str, claim: Statement, grounds: Grounds) -> Finding:
     found = _runs(part, dataset, claim, grounds)
     if isinstance(found, str):
         return Finding(dataset, True, missing=found)
@@ -235,7 +263,7 @@ def _too_few(part: Probed, model: str, one: Evidence, rows: list[list[Measuremen
     return "" if one.deterministic else _few_seeds(part, f"the probe {part.probe} of {model}", len(rows), planned)
 
 
-def _runs(part: Any, dataset: str, claim: Claim, grounds: Grounds) -> dict[str, Evidence] | str:
+def _runs(part: Any, dataset: str, claim: Statement, grounds: Grounds) -> dict[str, Evidence] | str:
     """The finished runs of each model that a part needs, or what is missing."""
     found: dict[str, Evidence] = {}
     for name in part.needed_models():

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrepro.files import Json, read_json
-from seqrepro.ledger.claims import AnyPart, Claim, Tabulated
+from seqrepro.ledger.claims import Claim
 from seqrepro.ledger.explain import STATES, reasons
+from seqrepro.ledger.parts import AnyPart, Tabulated
 from seqrepro.report.effects import draw_effects, place_of
 
 
@@ -115,7 +116,7 @@ def _part(judged: Json, part: AnyPart | None, claim: Claim, wanted: Json) -> Jso
         if why:
             lacking[why].setdefault(finding[why], []).append(place_of(finding))
         else:
-            tests += _tests(finding, _runs(models, finding["dataset"], claim.protocol, wanted), wanted)
+            tests += _tests(finding, runs_of(models, finding["dataset"], claim.protocol, wanted), wanted)
     return judged | lacking | {"tests": tests}
 
 
@@ -135,7 +136,7 @@ def _outcome(told: Json) -> str:
     return STATES.get(state, state)
 
 
-def _runs(models: list[str], dataset: str, protocol: str, wanted: Json) -> list[Json]:
+def runs_of(models: list[str], dataset: str, protocol: str, wanted: Json) -> list[Json]:
     """The runs of some models on a dataset, in the order of the models; a run may have several names."""
     own = [run for run in wanted["runs"] if run["dataset"] == dataset]
     known = {tuple(name): run for run in reversed(own) for name in wanted["names"][run["folder"]]}

@@ -8,6 +8,7 @@ from seqrepro.files import Json
 from seqrepro.ledger.claims import read_claims
 from seqrepro.ledger.published import Published, read_published
 from seqrepro.report.claims import show, title_of
+from seqrepro.report.gates import show_gate
 
 SAME = ("dataset", "variant", "table", "reported_by", "source", "source_class", "protocol")
 MOST_COLUMNS = 8
@@ -42,18 +43,20 @@ class Paper:
     full_title: str
     reference: str
     files: dict[str, str]
+    gates: list[Json]  # the judged ones
     claims: list[Json]  # the judged ones
     unjudged: list[str]  # ids of those that no verdict names
     published: dict[str, list[PublishedTable]]  # by dataset
     deviations: Deviations | None
 
 
-def read_paper(files: dict[str, str], judged: dict[str, Json], wanted: Json) -> Paper:
-    """Read a paper's files, and join its claims with their verdicts.
+def read_paper(files: dict[str, str], judged: dict[str, Json], gates: dict[str, Json], wanted: Json) -> Paper:
+    """Read a paper's files, and join its gates and claims with their verdicts.
 
     Args:
         files: `name`, the path of its `claims` and, where they exist, of `published` and `deviations`.
         judged: the claims of `verdicts.json`, by id.
+        gates: its gates there, by id.
         wanted: the parameters of the report.
 
     Raises:
@@ -67,6 +70,7 @@ def read_paper(files: dict[str, str], judged: dict[str, Json], wanted: Json) -> 
         full_title=claims.title,
         reference=claims.reference,
         files={key: path for key, path in files.items() if key != "name"},
+        gates=[show_gate(gates[gate.id], gate, wanted) for gate in claims.gates if gate.id in gates],
         claims=[show(judged[claim.id], claim, wanted) for claim in claims.claims if claim.id in judged],
         unjudged=[claim.id for claim in claims.claims if claim.id not in judged],
         published=_by_dataset(published),

@@ -12,6 +12,7 @@ from seqrepro.report.cells import Environments, RunRecord, StepRecord, read_reco
 from seqrepro.report.claims import order, read_judged
 from seqrepro.report.drawing import Drawn
 from seqrepro.report.extras import Extra, read_extra
+from seqrepro.report.gates import read_gates
 from seqrepro.report.papers import Paper, read_paper
 from seqrepro.report.sections import Section, read_sections
 
@@ -86,10 +87,8 @@ def read_suite(wanted: Json) -> Suite:
     rows = {name: _read(Path(wanted["tables"]) / f"{name}.parquet") for name in TABLES}
     records = read_records(wanted["runs"], rows["runs"])
     extras = [read_extra(table) for table in wanted["extra_tables"]]
-    judged = read_judged(wanted)
     folders = [wanted["tables"], Path(wanted["verdicts"]).parent.as_posix(), *(extra.folder for extra in extras)]
     steps = read_steps(list(dict.fromkeys(folders)))
-    papers = sorted(wanted["papers"], key=lambda files: order(files["name"]))
     environments = Environments()
     for sidecar in [*(one for record in records for one in record.sidecars), *(step.sidecar for step in steps)]:
         if sidecar:
@@ -98,12 +97,18 @@ def read_suite(wanted: Json) -> Suite:
         wanted=wanted,
         rows=rows,
         sections=read_sections(wanted, rows),
-        papers=[read_paper(files, judged.get(files["name"], {}), wanted) for files in papers],
+        papers=_papers(wanted),
         extras=extras,
         records=records,
         steps=steps,
         environments=environments,
     )
+
+
+def _papers(wanted: Json) -> list[Paper]:
+    judged, gates = read_judged(wanted), read_gates(wanted)
+    files = sorted(wanted["papers"], key=lambda files: order(files["name"]))
+    return [read_paper(one, judged.get(one["name"], {}), gates.get(one["name"], {}), wanted) for one in files]
 
 
 def _read(path: Path) -> list[Row]:
