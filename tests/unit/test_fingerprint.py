@@ -301,6 +301,8 @@ HARNESS = {
     "seqrepro.config.search",
     "seqrepro.config.selection",
     "seqrepro.config.trials",
+    "seqrepro.config.variant_plan",
+    "seqrepro.config.variants",
     "seqrepro.config.measures",
     "seqrepro.config.names",
     "seqrepro.config.parameters",

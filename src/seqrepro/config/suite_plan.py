@@ -88,8 +88,7 @@ class _Suite:
     @cached_property
     def judged_tables(self) -> list[str]:
         """Tables of `compare` that claims may name, where they have rows."""
-        filled = {"robustness": self.varied, "correlations": self.varied, "cost": self.costs}
-        return [self.file(f"tables/{name}.csv") for name, asked in filled.items() if asked]
+        return [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations")] if self.varied else []
 
     def file(self, name: str) -> str:
         return f"results/{self.name}/{name}"

@@ -161,6 +161,8 @@ def _measured(sides: list[Side], steps: int) -> Iterator[Measurement]:
         ratios = dict(zip(RATIOS, interval(*(side.seconds for side in sides)), strict=True))
         yield from ((name, None, value) for name, value in ratios.items())
         yield "memory_ratio", None, memory[""]["memory_bytes"] / memory["against_"]["memory_bytes"]
+    else:
+        yield "ratio", None, 1.0  # beside itself
 
 
 def _pace(side: Side, steps: int) -> dict[str, float]:
