@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from made_claims import CLAIMS, DEVIATIONS
+from made_surface import PROBES, write_surface
 from seqrepro.evaluation.ranks import SCHEMA, summarise
 from seqrepro.files import sha256_file, write_json, write_parquet
 from seqrepro.request import Request
@@ -183,11 +184,12 @@ def built_suite(tmp_path_factory):
 
 
 def planned_runs(dataset):
+    measured = {"probes": ["exposure", "robustness", *PROBES]} if dataset == "beauty" else {}
     named = {"published_as": ["SASRec", "SASRec (full CE)"]}
     return [
         run_entry(dataset, "popularity", "Popularity", [0], "0000aaaa", published_as=["PopRec"]),
         run_entry(dataset, "ease", "EASE", [0], "0000bbbb"),
-        run_entry(dataset, "sasrec", "SASRec", [1, 2, 3], "0000cccc", **named),
+        run_entry(dataset, "sasrec", "SASRec", [1, 2, 3], "0000cccc", **named, **measured),
         run_entry(dataset, "tim4rec", "TiM4Rec & <time>", [1, 2], "0000dddd"),
         run_entry(dataset, "hydrarec", "HydraRec", [1], "0000eeee"),
     ]
@@ -206,6 +208,8 @@ def write_finished(run):
             write_exposure(folder, seed)
         if not closed:
             write_robustness(folder, seed)
+        if "curved" in run["probes"] and seed < 3:
+            write_surface(folder, 2.0 + seed)
 
 
 def asked_to_compare(facts):
@@ -240,6 +244,7 @@ def asked_to_report(facts):
         "papers": [{"name": "samrec", **{key: f"registry/papers/samrec/{name}" for key, name in REGISTERED.items()}}],
         "names": {run["folder"]: [[run["model"], run["protocol_name"]]] for run in facts["runs"]},
     }
+    wanted |= {"probes": {"robustness": "robustness", "exposure": "exposure", **PROBES}}
     return Request("report", "seqrepro.report.site", "results/standard/report", [], wanted, [], "0" * 64)
 
 

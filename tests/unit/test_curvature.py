@@ -313,7 +313,7 @@ def test_rows_that_are_no_items_stay():
     """A row for a mask stands behind the items."""
     model = nn.Module()
     model.items = nn.Embedding(5, 3)
-    surface = Surface(model, [Term(SimpleNamespace(rows=SimpleNamespace(n_items=3)), None)], 1)
+    surface = Surface(model, [Term(SimpleNamespace(rows=SimpleNamespace(n_items=3)), None, 1)], 1)
     ((_, rows),) = surface.named(random_direction(surface, torch.Generator().manual_seed(1)))
     assert rows.norm(dim=1).ne(0).tolist() == [False, True, True, True, False]
 
@@ -339,7 +339,7 @@ def test_a_rescaled_row_shows_the_same_picture(scale):
 
     shown = []
     for factors in ([1.0] * 6, scale):
-        surface = Surface(Rows(factors), [Angles(SimpleNamespace(rows=SimpleNamespace(n_items=3)), None)], 9)
+        surface = Surface(Rows(factors), [Angles(SimpleNamespace(rows=SimpleNamespace(n_items=3)), None, 9)], 9)
         direction = random_direction(surface, torch.Generator().manual_seed(7))
         shown.append([surface.loss(surface.point + x * direction) for x in (-1, -0.3, 0, 0.5, 1)])
     assert shown[1] == pytest.approx(shown[0], rel=1e-12)

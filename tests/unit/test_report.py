@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from seqrepro.errors import InputError
 from seqrepro.files import read_json, sha256_file, write_json
+from seqrepro.ledger import judge
 from seqrepro.report import site
 from seqrepro.report.claims import count, look
 from seqrepro.report.drawing import draw, inline, spread
@@ -20,6 +22,7 @@ from seqrepro.report.papers import read_deviations
 
 FOLDER = Path("results/standard/report")
 PAGES = ("index", "samrec", "results", "runs")
+MESH = "data:image/png;base64,"  # what a drawing holds as points
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -36,7 +39,8 @@ class Elements(HTMLParser):
         self.tags.add(tag)
         named = dict(attributes)
         self.ids += [named["id"]] if "id" in named else []
-        self.links += [named[key] for key in ("href", "src", "xlink:href") if key in named]
+        links = [named[key] for key in ("href", "src", "xlink:href") if key in named]
+        self.links += [link for link in links if not link.startswith(MESH)]
         self.levels += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.heads += [named.get("scope")] if tag == "th" else []
         if tag not in VOID:
@@ -101,14 +105,19 @@ def test_headings_descend_in_order_and_head_cells_say_what_they_head(written, na
     assert set(found.heads) <= {"col", "row"}
 
 
+WITHOUT_TEXT = {f"{name}-beauty" for name in ("spectrum", "slices", "contours", "surface")}
+
+
 def test_figures_stand_beside_the_data_that_they_show(written):
     names = {path.name for path in written}
     stems = {path.stem for path in written if path.suffix == ".svg"}
-    expected = {"accuracy-beauty-ndcg-at-10", "learning-beauty-train-loss", "robustness-beauty"}
+    expected = {"accuracy-beauty-ndcg-at-10", "learning-beauty-train-loss", "robustness-beauty", *WITHOUT_TEXT}
     assert expected | {f"effect-samrec-{part}" for part in ("c1-direction", "c3-equal")} <= stems
     for stem in stems:
-        assert {f"{stem}.svg", f"{stem}.png", f"{stem}.parquet", f"{stem}.csv"} <= names
+        assert {f"{stem}.svg", f"{stem}.png", f"{stem}.parquet"} <= names
         folder = Path("results/standard/figures")
+        if stem in WITHOUT_TEXT:
+            continue
         assert pq.read_table(folder / f"{stem}.parquet").num_rows == pa_csv.read_csv(folder / f"{stem}.csv").num_rows
 
 
@@ -156,6 +165,52 @@ def test_names_are_escaped(written, name):
     assert not re.search("<time>|<others>|<of theirs>|<as theirs>", text)
     assert name in ("samrec", "runs") or "Real &amp; generated data." in text
     assert ("TiM4Rec &amp; &lt;time&gt;" in text) == (name != "index")
+
+
+def section(name, anchor):
+    text = text_of(name)
+    return text[text.index(f'<h3 id="{anchor}"') :]
+
+
+def test_the_surface_of_the_training_loss_has_a_table_and_figures(written):
+    shown = section("results", "surface-beauty")
+    shown = shown[: shown.index("</section>")]
+    lines = " ".join(re.sub(r"<[^>]+>", " ", shown[: shown.index("</table>")]).split())
+    assert "SASRec 0.5000 [0.5000, 0.5000] 3.500 [−2.853, 9.853] residual 0.0004" in lines
+    assert "error 12" in lines and lines.endswith("2 1 not run")
+    alts = re.findall(r'<svg role="img" aria-label="([^"]+)"', shown)
+    assert len(alts) == 6 and all("Amazon Beauty" in alt for alt in alts)
+    assert shown.count('<figure class="wide">') == 2  # with one model its planes are narrow
+    assert "curvature-beauty.csv" in shown and "contours-beauty.parquet" in shown and "Trace by group" in shown
+    assert {"curvature-beauty.csv", "curvature-beauty.parquet"} <= {path.name for path in written}
+
+
+def test_where_nobody_looked_at_the_training_loss_nothing_is_said_of_it(written, report_request):
+    site.run(report_request)
+    assert "around the solutions" not in text_of("results")
+
+
+def test_a_paper_without_a_claim_about_the_training_loss_has_none_of_it(written):
+    assert "around the solutions" not in text_of("samrec") and "eigenvalues-beauty" not in text_of("samrec")
+
+
+def test_a_claim_about_the_training_loss_leads_to_it(suite, judge_request, report_request):
+    path = Path("registry/papers/samrec/claims.yaml")
+    claims = yaml.safe_load(path.read_text())
+    part = {"id": "curvature", "kind": "measured", "probe": "curved", "measure": "lambda_max", "direction": "lower"}
+    part |= {"model": "sasrec", "against": ["tim4rec"], "datasets": ["beauty"]}
+    claims["claims"] = [claims["claims"][0] | {"id": "S1", "parts": [part]}]
+    path.write_text(yaml.safe_dump(claims))
+    few = [run for run in suite["runs"] if run["dataset"] == "beauty" and run["model"] in ("sasrec", "tim4rec")]
+    judge.run(judge_request(curved="measurements.parquet"))
+    report_request.parameters.update({"runs": few, "datasets": {"beauty": suite["datasets"]["beauty"]}})
+    report_request.parameters["names"] = {run["folder"]: run["names"] for run in few}
+    site.run(report_request)
+    text = text_of("samrec")
+    link = 'href="results.html#surface-beauty">Training loss around the solutions on Amazon Beauty'
+    assert link in entry("samrec", "S1")
+    assert "eigenvalues-beauty" in text and "spectrum-beauty" in text  # the others stand in the results alone
+    assert "contours-beauty" not in text
 
 
 def test_an_extra_table_is_shown_with_its_file(written):

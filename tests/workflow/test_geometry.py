@@ -1,4 +1,4 @@
-"""The probes of the training loss in a workflow: one looks from each run towards another."""
+"""The probes of the training loss in a workflow and its report: one looks from each run towards another."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ PROBES = {
         "density": {"runs": 1, "steps": 4, "points": 20},
         "ball": {"steps": 1},
     },
+    "along": {"kind": "trajectory", "users": 20, "eigenvalues": LANCZOS},
     "around": {"kind": "landscape", "users": 20, "points": 3, "grid": 3, "eigenvalues": LANCZOS, "towards": "other"},
 }
 
@@ -42,7 +43,8 @@ def test_the_probes_run_and_the_line_waits_for_the_other_run(tmp_path):
     runs = workspace.folder / "results/runs/generated-markov"
     targets = ["sasrec-cross_entropy", "sasrec-bce"]
     planned = [line.split() for line in workspace.planned("all") if line.startswith("probe")]
-    assert sorted(line[0] for line in planned) == ["probe_landscape"] * 2 + ["probe_sharpness"] * 2
+    kinds = ("landscape", "sharpness", "trajectory")
+    assert sorted(line[0] for line in planned) == [f"probe_{kind}" for kind in kinds for _ in targets]
     names = {next(line[2] for line in planned if line[2].startswith(target)): target for target in targets}
     source = next(name for name, target in names.items() if target == "sasrec-cross_entropy")
     folder = runs / source / "seed-1/probes/around"
@@ -54,8 +56,12 @@ def test_the_probes_run_and_the_line_waits_for_the_other_run(tmp_path):
     workspace.seqrepro("audit")
     for name in names:
         assert (runs / name / "seed-1/probes/curved/measurements.parquet").is_file()
+        assert (runs / name / "seed-1/probes/along/measurements.parquet").is_file()
     kinds = set(pq.read_table(folder / "landscape.parquet")["kind"].to_pylist())
     assert kinds == {"surface", "random", "eigenvector_1", "eigenvector_2", "line"}
+    shown = {path.name for path in (workspace.folder / "results/quick/figures").glob("*-generated-markov.svg")}
+    expected = {f"{name}-generated-markov.svg" for name in ("eigenvalues", "contours", "trajectory")}
+    assert expected <= shown
     other = next(name for name, target in names.items() if target == "sasrec-bce")
     at_home = pq.read_table(runs / other / "seed-1/probes/around/landscape.parquet")["kind"].to_pylist()
     assert "line" not in at_home

@@ -59,6 +59,18 @@ use rule probe as probe_cost with:
         mem_mb=8000,
 
 
+use rule probe as probe_trajectory with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/measurements.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("trajectory"),
+    threads: lambda wildcards: PLAN.train_resources(wildcards)["threads"]
+    resources:
+        runtime=1440,
+        mem_mb=8000,
+
+
 use rule probe as probe_slices with:
     output:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/slices.parquet",

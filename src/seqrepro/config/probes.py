@@ -17,8 +17,10 @@ RESULTS = {  # what other steps read, by kind
     "cost": "measurements.parquet",
     "traps": "measurements.parquet",
     "slices": "slices.parquet",
+    "trajectory": "measurements.parquet",
 }
 OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
+TRAINS = ("trajectory", "cost")  # kinds that train, with all that the run's training needs
 Probed = Literal["trained", "all"]
 
 
@@ -142,4 +144,15 @@ class Traps(Configuration):
     models: Probed = identity("trained", description="trained: by gradients; all: closed forms too")
 
 
-Probe = Annotated[Robustness | Exposure | Slices | Sharpness | Landscape | Cost | Traps, Field(discriminator="kind")]
+class Trajectory(OnTrainingLoss):
+    """How curvature and size of the training loss change while a run is trained."""
+
+    kind: Literal["trajectory"]
+    every: int = Field(5, ge=1, description="epochs between measurements; the first, last and best have one too")
+    eigenvalues: Lanczos
+    rho: float = Field(0.05, gt=0, description="radius of the sharpness of batches")
+
+
+Probe = Annotated[
+    Robustness | Exposure | Slices | Sharpness | Landscape | Trajectory | Cost | Traps, Field(discriminator="kind")
+]

@@ -7,7 +7,7 @@ from typing import Any
 from seqrepro.config.dataset_plan import PLAN
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run
-from seqrepro.config.probes import OTHERS
+from seqrepro.config.probes import OTHERS, TRAINS
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_text
 from seqrepro.provenance.fingerprint import fingerprint
@@ -28,9 +28,7 @@ def candidate_request(run: Run) -> tuple[Path, Request]:
 
 def train_request(run: Run) -> tuple[Path, Request]:
     """The training of a run."""
-    training, modules = run.config["training"], _training_modules(run)
-    if "pretraining" in training:
-        modules.append(f"seqrepro.training.pretraining.{training['pretraining']['name']}")
+    modules = [*_model_modules(run), *_training_modules(run)]
     folder = f"{run.folder}/seed-{run.seed}"
     wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config}
     path = PLAN / f"train/{run.dataset}/{run.name}/seed-{run.seed}.json"
@@ -38,12 +36,14 @@ def train_request(run: Run) -> tuple[Path, Request]:
 
 
 def _training_modules(run: Run) -> list[str]:
-    """The modules of the model and of a step of its training."""
-    training = run.config["training"]
-    if not run.is_trained:
-        return _model_modules(run)
-    objective = f"seqrepro.training.objectives.{training['objective']['name']}"
-    return [*_model_modules(run), objective, *_optimizers(training["optimizer"])]
+    """The modules of the objective, the optimizers and the first stage, where there are any."""
+    training, modules = run.config["training"], []
+    if run.is_trained:
+        modules.append(f"seqrepro.training.objectives.{training['objective']['name']}")
+        modules += _optimizers(training["optimizer"])
+    if "pretraining" in training:
+        modules.append(f"seqrepro.training.pretraining.{training['pretraining']['name']}")
+    return modules
 
 
 def _optimizers(parameters: dict[str, Any] | None) -> list[str]:
@@ -66,18 +66,19 @@ def probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterato
         folder = f"{run.folder}/seed-{run.seed}"
         data, negatives = _data(run)[:2], _data(run)[2:]
         inputs = [*data, f"{folder}/model.safetensors", f"{folder}/ranks.parquet", *negatives]
-        modules_of = _training_modules if kind == "cost" else _model_modules
-        modules = modules_of(run)
+        modules = _model_modules(run)
+        if kind in TRAINS:
+            inputs, modules = [*inputs, *_items(run)], [*modules, *_training_modules(run)]
         for field in OTHERS:
             if other := other_run(run, field, probe.pop(field, None), runs):
                 weights = f"{other.folder}/seed-{other.seed}/model.safetensors"
                 probe[field] = {"config": other.config, "weights": weights} if field == "against" else weights
                 inputs.append(weights)
-                modules += modules_of(other) if field == "against" else []
+                modules += [*_model_modules(other), *_training_modules(other)] if field == "against" else []
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
-        uses = dict.fromkeys(modules)
-        yield path, request_for("probe", f"seqrepro.probes.{kind}", f"{folder}/probes/{name}", inputs, wanted, *uses)
+        uses, place = dict.fromkeys(modules), f"{folder}/probes/{name}"
+        yield path, request_for("probe", f"seqrepro.probes.{kind}", place, inputs, wanted, *uses)
 
 
 def other_run(run: Run, field: str, model: str | None, runs: list[Run]) -> Run | None:

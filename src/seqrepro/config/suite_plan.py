@@ -136,6 +136,7 @@ class _Suite:
             "extra_tables": extra,
             "papers": papers,
             "names": _names(self.parameters, self.runs),
+            "probes": {name: self.parameters.probes[name].kind for run in self.runs for name in run.probes},
         }
         tables = [self.file(f"tables/{name}.parquet") for name in TABLES] + [table["path"] for table in extra]
         registered = [path for paper in papers for key, path in paper.items() if key != "name"]

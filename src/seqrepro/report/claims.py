@@ -6,7 +6,7 @@ from pathlib import Path
 from seqrepro.files import Json, read_json
 from seqrepro.ledger.claims import Claim
 from seqrepro.ledger.explain import STATES, reasons
-from seqrepro.ledger.parts import AnyPart, Tabulated
+from seqrepro.ledger.parts import AnyPart, Probed, Tabulated
 from seqrepro.report.effects import draw_effects, place_of
 
 
@@ -41,6 +41,7 @@ LOOKS = {
     "passed": Look("\N{CHECK MARK}", "solid", "Every bound of the control holds.", "control"),
     "failed": Look("\N{MULTIPLICATION X}", "crossed", "A bound of the control does not hold.", "control"),
 }
+OF_THE_LOSS = ("sharpness", "landscape", "trajectory")  # kinds of probes that look at the surface of the training loss
 TITLES = {  # also the order of the papers' pages; other sets of claims come after them
     "samrec": "SAMRec",
     "hydrarec": "HydraRec",
@@ -104,7 +105,15 @@ def show(judged: Json, claim: Claim, wanted: Json) -> Json:
         "effects": draw_effects(Path(wanted["figures"]), judged, margins),
         "runs": list(runs.values()),
         "tables": [part.table for part in claim.parts if isinstance(part, Tabulated)],
+        "surfaces": _of_surfaces(claim, wanted),
     }
+
+
+def _of_surfaces(claim: Claim, wanted: Json) -> list[str]:
+    """The datasets on which a claim is about the surface of the training loss."""
+    kinds = wanted["probes"]
+    parts = [part for part in claim.parts if isinstance(part, Probed) and kinds.get(part.probe) in OF_THE_LOSS]
+    return list(dict.fromkeys(name for part in parts for name in part.datasets))
 
 
 def _part(judged: Json, part: AnyPart | None, claim: Claim, wanted: Json) -> Json:

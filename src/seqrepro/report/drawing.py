@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import StringIO
+from functools import partial
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
 from matplotlib.figure import Figure
+from PIL import Image
 
-from seqrepro.files import atomic, write_text
+from seqrepro.files import atomic, write_parquet, write_text
 from seqrepro.ledger.evidence import Row
 from seqrepro.ledger.tables import write_table
 
@@ -48,7 +50,8 @@ STYLE: dict[Any, Any] = {
     "axes.facecolor": PAPER,
     "figure.constrained_layout.use": True,
 }
-WIDTH = 4.7  # inches
+WIDTH, WIDE = 4.7, 9.6  # inches
+DPI = {False: 160, True: 110}  # of the PNG; by whether it is wide
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Drawn:
     caption: str
     svg: str
     files: list[Path]
+    wide: bool = False
+
+    @property
+    def shown(self) -> list[Path]:
+        """The files that a page leads to: of the two forms of the data the one that is text, if it is there."""
+        return [file for file in self.files if file.suffix != ".parquet" or file.with_suffix(".csv") not in self.files]
 
 
 def draw(
@@ -83,17 +92,45 @@ def draw(
         grid: rows and columns of panels.
         words: `alt` and `caption`.
     """
+    return draw_panels(stem, rows, schema, partial(_panels, paint, grid), (WIDTH, height), as_text=True, **words)
+
+
+def draw_panels(
+    stem: Path,
+    rows: list[Row],
+    schema: pa.Schema,
+    paint: Callable[[Figure], None],
+    size: tuple[float, float],
+    *,
+    as_text: bool,
+    **words: str,
+) -> Drawn:
+    """Draw a figure of several panels and store it with its data; arguments as those of `draw`.
+
+    Args:
+        stem: path without suffix.
+        rows: what the figure shows.
+        schema: of the rows.
+        paint: draws into the figure.
+        size: width and height in inches.
+        as_text: whether a CSV stands beside the Parquet; thousands of rows need none.
+        words: `alt` and `caption`.
+    """
+    wide = size[0] > WIDTH
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        paint(*figure.subplots(*grid, squeeze=False).flat)
+        figure = Figure(figsize=size)
+        paint(figure)
         buffer = StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        with atomic(_suffixed(stem, "png")) as partial:
-            figure.savefig(partial, format="png", dpi=160, metadata={"Software": None})
-    write_text(_suffixed(stem, "svg"), buffer.getvalue())
-    data = write_table(stem, rows, schema)
+        _write_png(figure, _suffixed(stem, "png"), DPI[wide])
+    text = _shorter(buffer.getvalue())
+    write_text(_suffixed(stem, "svg"), text)
+    data = write_table(stem, rows, schema) if as_text else [_suffixed(stem, "parquet")]
+    if not as_text:
+        write_parquet(data[0], pa.Table.from_pylist(rows, schema=schema))
     files = [_suffixed(stem, "svg"), _suffixed(stem, "png"), *data]
-    return Drawn(stem.name, words["alt"], words["caption"], inline(buffer.getvalue(), stem.name, words["alt"]), files)
+    svg = inline(text, stem.name, words["alt"])
+    return Drawn(stem.name, words["alt"], words["caption"], svg, files, wide)
 
 
 def color_of(index: int) -> str:
@@ -128,6 +165,24 @@ def spread(positions: list[float], gap: float) -> list[float]:
     for index, position in zip(order, placed, strict=True):
         result[index] = position
     return result
+
+
+def _panels(paint: Callable[..., None], grid: tuple[int, int], figure: Figure) -> None:
+    paint(*figure.subplots(*grid, squeeze=False).flat)
+
+
+def _write_png(figure: Figure, path: Path, dpi: int) -> None:
+    """With a palette of 256 colours, which takes a third of the room."""
+    whole = BytesIO()
+    figure.savefig(whole, format="png", dpi=dpi)
+    with atomic(path) as partial, Image.open(whole) as image:
+        reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        reduced.save(partial, format="png", optimize=True)
+
+
+def _shorter(svg: str) -> str:
+    """An SVG file whose paths have coordinates of two decimals, hundredths of a point."""
+    return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
 
 
 def _suffixed(stem: Path, suffix: str) -> Path:

@@ -1,125 +1,144 @@
-"""Figures of the loss surface: eigenvalues, spectral density, lines and planes through the solutions.
+"""Figures of the loss surface in lines: eigenvalues, spectral density, lines through the solutions, the way to them.
 
-All models of a dataset have one scale, so that flat can be told from sharp. Lines and bars show every seed; planes show
-the first seed that there is.
+All models of a dataset have one scale, so that flat can be told from sharp. Every seed is shown. Planes through the
+solutions are in `seqrepro.report.planes`.
 """
 
-import math
 from functools import partial
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from seqrepro.files import Json
-from seqrepro.ledger.evidence import Row, seed_folder
-from seqrepro.report.drawing import PAPER, SOFT, Drawn, color_of, draw
+from seqrepro.ledger.evidence import Row
+from seqrepro.report.drawing import PAPER, SOFT, WIDE, WIDTH, Drawn, color_of, draw, draw_panels
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 OWN = (("title", TEXT), ("folder", TEXT), ("seed", WHOLE))
 EIGENVALUES = pa.schema([*OWN, ("measure", TEXT), ("at", REAL), ("value", REAL)])
-DENSITIES = pa.schema([*OWN, ("eigenvalue", REAL), ("density", REAL)])
-LANDSCAPES = pa.schema([*OWN, ("kind", TEXT), ("x", REAL), ("y", REAL), ("loss", REAL)])
-LINES = {  # of the landscape: title, meaning of x
+DENSITIES = pa.schema([*OWN, ("eigenvalue", pa.float32()), ("density", pa.float32())])
+LINES = pa.schema([*OWN, ("kind", TEXT), ("x", pa.float32()), ("loss", pa.float32())])
+KINDS = {  # of lines: title, meaning of x
     "random": ("Along a random direction", "step, in norms of the network's own rows"),
     "eigenvector_1": ("Along the sharpest direction", "distance"),
     "eigenvector_2": ("Along the second sharpest direction", "distance"),
     "line": ("From each solution to the other", "0: its own weights, 1: the other's"),
 }
+ALONG = {  # the training: measure, title
+    "loss": "Loss",
+    "lambda_max": "Largest eigenvalue of the Hessian",
+    "batch_sharpness": "Sharpness of batches",
+    "gradient_norm": "Norm of the gradient",
+    "weight_norm": "Norm of the weights",
+    "residual": "Residual of the largest eigenvalue",
+}
+TRAJECTORIES = pa.schema([*OWN, ("epoch", WHOLE), ("is_best", pa.bool_()), *((name, REAL) for name in ALONG)])
 BARS = ("eigenvalue", "smallest_eigenvalue")
-LEVELS, FLOOR = 16, 1e-7  # of contours; of the density, as a share of its peak
-
-
-def read_sharpness(runs: list[Json]) -> list[Row]:
-    """One row a (configuration, seed, measure, at) of the probe sharpness."""
-    return _read(runs, "measurements.parquet", beside="density.parquet")  # other probes have one too
-
-
-def read_densities(runs: list[Json]) -> list[Row]:
-    """One row a (configuration, seed, eigenvalue) of the spectral density."""
-    return _read(runs, "density.parquet")
-
-
-def read_landscapes(runs: list[Json]) -> list[Row]:
-    """One row a (configuration, seed, kind, x, y) of the probe landscape."""
-    return _read(runs, "landscape.parquet")
+OVER = " over epoch"
+FLOOR, KEPT = 1e-7, 4  # of the density: the lowest that is shown, as a share of its peak; one point in so many
+SPREAD = 10.0  # numbers above 0 that differ by this factor have a logarithmic axis
 
 
 def eigenvalues(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """Bars: the largest and the smallest eigenvalues of the Hessian, a dot a seed. Rows: `read_sharpness`."""
+    """Bars: the largest and the smallest eigenvalues of the Hessian, a dot a seed. Rows: those of the measurements."""
     rows = [row for row in rows if row["measure"] in BARS]
     if not rows:
         return []
     words = {
-        "alt": f"Largest and smallest eigenvalues of the Hessian of {len(_models(rows))} models on {title}",
+        "alt": f"Largest and smallest eigenvalues of the Hessian of {len(models_of(rows))} models on {title}",
         "caption": "The largest eigenvalues of the Hessian of the training loss (bars up) and the smallest (bars down) "
         "where training ended. A bar is the mean of the seeds, a dot a seed.",
     }
-    return [draw(folder / f"eigenvalues-{dataset}", rows, EIGENVALUES, partial(_paint_bars, rows), 3.6, **words)]
+    paint = partial(_paint_bars, rows)
+    return [draw(folder / f"eigenvalues-{dataset}", rows, EIGENVALUES, paint, _height(rows), **words)]
 
 
 def density(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """The spectral density of the Hessian, a line a seed, a colour a model. Rows: `read_densities`."""
+    """The spectral density of the Hessian, a line a seed, a colour a model."""
     if not rows:
         return []
+    rows = [row for _, line in lines_of(rows, models_of(rows)) for row in line[::KEPT]]
     words = {
-        "alt": f"Spectral density of the Hessian of {len(_models(rows))} models on {title}",
+        "alt": f"Spectral density of the Hessian of {len(models_of(rows))} models on {title}",
         "caption": "Spectral density of the Hessian of the training loss, smoothed, on a logarithmic scale; one line a "
         "seed. Most eigenvalues are close to 0.",
     }
-    return [draw(folder / f"spectrum-{dataset}", rows, DENSITIES, partial(_paint_density, rows), 3.6, **words)]
+    paint = partial(_paint_density, rows)
+    stem, size = folder / f"spectrum-{dataset}", (WIDTH, _height(rows))
+    return [
+        draw_panels(stem, rows, DENSITIES, lambda figure: paint(figure.add_subplot()), size, as_text=False, **words)
+    ]
 
 
 def slices(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """The loss on lines through the solutions, a figure a kind of line. Rows: `read_landscapes`."""
-    drawn = []
-    for kind, (name, _) in LINES.items():
-        if own := [row for row in rows if row["kind"] == kind]:
-            words = {
-                "alt": f"{name}: training loss of {len(_models(own))} models on {title}",
-                "caption": f"{name}: the training loss around the solutions, one line a seed.",
-            }
-            stem = folder / f"slice-{dataset}-{kind.replace('_', '-')}"
-            drawn.append(draw(stem, own, LANDSCAPES, partial(_paint_slice, own, kind, _models(rows)), 3.4, **words))
-    return drawn
+    """The loss on lines through the solutions, a panel a kind of line, a line a seed. Rows: those of the landscape."""
+    rows = [row for row in rows if row["kind"] in KINDS]
+    if not rows:
+        return []
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    words = {
+        "alt": f"Training loss of {len(models_of(rows))} models on {title} on {len(kinds)} kinds of lines",
+        "caption": "The training loss on lines through the solutions, which are at 0; one line a seed. A random "
+        "direction hardly ever leads where the loss rises most; an eigenvector does.",
+    }
+    paint, size = partial(_paint_slices, rows, kinds), (WIDE, 0.6 + 2.9 * layout(len(kinds), 3)[0])
+    return [draw_panels(folder / f"slices-{dataset}", rows, LINES, paint, size, as_text=False, **words)]
 
 
-def contours(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """Contours of the loss on a plane of two random directions, a figure a model. Rows: `read_landscapes`."""
-    return _planes(folder, dataset, title, rows, "contours", _paint_contours)
+def trajectories(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
+    """What changes along training, a panel a measure, a line a seed. Rows: measurements of the probe trajectory."""
+    epochs = _by_epoch(rows)
+    if not epochs:
+        return []
+    words = {
+        "alt": f"{', '.join(ALONG.values())} by epoch: {len(models_of(epochs))} models on {title}",
+        "caption": "Along training, on a fixed sample of users without dropout, one line a seed; a dot marks the "
+        "epoch that was kept. Sharpness of batches: the mean rise of the loss of a batch after one step of SAM.",
+    }
+    paint = partial(_paint_trajectories, epochs)
+    return [
+        draw_panels(folder / f"trajectory-{dataset}", epochs, TRAJECTORIES, paint, (WIDE, 7.6), as_text=True, **words)
+    ]
 
 
-def surfaces(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
-    """The same plane as a surface in space, a figure a model. Rows: `read_landscapes`."""
-    return _planes(folder, dataset, title, rows, "surface", _paint_surface)
+def models_of(rows: list[Row]) -> list[str]:
+    """The folders of the configurations, in order of appearance; their places are their colours."""
+    return list(dict.fromkeys(row["folder"] for row in rows))
 
 
-def _planes(folder: Path, dataset: str, title: str, rows: list[Row], name: str, paint: Any) -> list[Drawn]:
-    rows = [row for row in rows if row["kind"] == "surface"]
-    shown = [first for model in _models(rows) if (first := _first_seed(rows, model))]
-    losses = [row["loss"] for own in shown for row in own]
-    drawn = []
-    for own in shown:
-        model, seed = own[0]["title"], own[0]["seed"]
-        words = {
-            "alt": f"Training loss of {model} around its solution on {title}, {name}",
-            "caption": f"{model}: training loss on the plane of two random directions, normalised by filter (seed "
-            f"{seed}). All models have the same directions, levels and colours; the steps between levels grow.",
-        }
-        stem = folder / f"{name}-{dataset}-{Path(own[0]['folder']).name}"
-        drawn.append(draw(stem, own, LANDSCAPES, partial(paint, own, min(losses), max(losses)), 3.8, **words))
-    return drawn
+def lines_of(rows: list[Row], models: list[str]) -> list[tuple[int, list[Row]]]:
+    """The rows of each seed, with the number of its model."""
+    ordered = sorted(rows, key=lambda row: (models.index(row["folder"]), row["seed"]))  # stable: x stays in order
+    groups = groupby(ordered, key=lambda row: (row["folder"], row["seed"]))
+    return [(models.index(model), list(line)) for (model, _), line in groups]
+
+
+def layout(count: int, most: int) -> tuple[int, int]:
+    """How many panels stand below each other and beside each other, at most so many."""
+    down = ceil(count / most)
+    return down, ceil(count / down)
+
+
+def _by_epoch(rows: list[Row]) -> list[Row]:
+    """A row a (configuration, seed, epoch), measures in columns."""
+    best = {(row["folder"], row["seed"]): row["value"] for row in rows if row["measure"] == "best_epoch"}
+    found: dict[tuple[str, int, int], Row] = {}
+    for row in rows:
+        if row["measure"].endswith(OVER):
+            run, epoch = (row["folder"], row["seed"]), int(row["at"])
+            own = {"title": row["title"], "folder": run[0], "seed": run[1], "epoch": epoch}
+            one = found.setdefault((*run, epoch), own | {"is_best": epoch == best.get(run)})
+            one[row["measure"].removesuffix(OVER)] = row["value"]
+    return list(found.values())
 
 
 def _paint_bars(rows: list[Row], axes: Axes) -> None:
-    models = _models(rows)
+    models = models_of(rows)
     width = 0.8 / len(models)
     for index, model in enumerate(models):
         own = [row for row in rows if row["folder"] == model]
@@ -139,11 +158,11 @@ def _paint_bars(rows: list[Row], axes: Axes) -> None:
     axes.grid(axis="y")
     axes.set_xlabel("place, from each end of the spectrum")
     axes.set_title("Eigenvalues of the Hessian")
-    _legend(axes)
+    _name_models(axes, 2)
 
 
 def _paint_density(rows: list[Row], axes: Axes) -> None:
-    for index, line in _lines(rows, _models(rows)):
+    for index, line in lines_of(rows, models_of(rows)):
         axes.plot([row["eigenvalue"] for row in line], [row["density"] for row in line], **_look(index, line))
     peak = max(row["density"] for row in rows)
     axes.set_yscale("log")
@@ -151,103 +170,59 @@ def _paint_density(rows: list[Row], axes: Axes) -> None:
     axes.grid(axis="y")
     axes.set_xlabel("eigenvalue")
     axes.set_title("Spectral density of the Hessian")
-    _legend(axes)
+    _name_models(axes, 2)
 
 
-def _paint_slice(rows: list[Row], kind: str, models: list[str], axes: Axes) -> None:
-    for index, line in _lines(rows, models):
-        axes.plot([row["x"] for row in line], [row["loss"] for row in line], **_look(index, line))
-    axes.axvline(0, color=SOFT, linewidth=1, zorder=0)
-    axes.set_xlim(min(row["x"] for row in rows), max(row["x"] for row in rows))
-    axes.grid(axis="y")
-    axes.set_xlabel(LINES[kind][1])
-    axes.set_ylabel("training loss")
-    axes.set_title(LINES[kind][0])
-    _legend(axes)
+def _paint_slices(rows: list[Row], kinds: list[str], figure: Figure) -> None:
+    models = models_of(rows)
+    panels = figure.subplots(*layout(len(kinds), 3), squeeze=False).flat
+    for axes, kind in zip(panels, kinds, strict=True):
+        own = [row for row in rows if row["kind"] == kind]
+        for index, line in lines_of(own, models):
+            axes.plot([row["x"] for row in line], [row["loss"] for row in line], **_look(index, line))
+        axes.axvline(0, color=SOFT, linewidth=1, zorder=0)
+        axes.set_xlim(min(row["x"] for row in own), max(row["x"] for row in own))
+        axes.grid(axis="y")
+        axes.set_xlabel(KINDS[kind][1])
+        axes.set_ylabel("training loss")
+        axes.set_title(KINDS[kind][0])
+    _name_models(figure.axes[0], 4)
 
 
-def _paint_contours(rows: list[Row], low: float, high: float, axes: Axes) -> None:
-    x, y, loss = _grid(rows)
-    levels, norm = _scale(low, high)
-    axes.contourf(x, y, loss, levels, cmap="cividis", norm=norm)
-    lines = axes.contour(x, y, loss, levels, colors=PAPER, linewidths=0.6)
-    axes.clabel(lines, levels[1::3], fontsize=7, fmt="%.2g")
-    axes.plot(0, 0, "+", color=PAPER, markersize=9, markeredgewidth=1.6)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_aspect("equal")
-    axes.set_xlabel("first direction")
-    axes.set_ylabel("second direction")
-    axes.set_title(rows[0]["title"])
+def _paint_trajectories(rows: list[Row], figure: Figure) -> None:
+    lines = lines_of(rows, models_of(rows))
+    for axes, (measure, title) in zip(figure.subplots(3, 2).flat, ALONG.items(), strict=True):
+        for index, line in lines:
+            axes.plot([row["epoch"] for row in line], [row[measure] for row in line], **_look(index, line))
+            for row in (row for row in line if row["is_best"]):
+                look = {"color": color_of(index), "markersize": 5, "markeredgecolor": PAPER, "clip_on": False}
+                axes.plot(row["epoch"], row[measure], "o", **look)
+        values = [row[measure] for row in rows]
+        if min(values) > 0 and max(values) > SPREAD * min(values):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlim(left=0)
+        axes.set_xlabel("epoch")
+        axes.grid(axis="y")
+        axes.set_title(title)
+    _name_models(figure.axes[0], 4)
 
 
-def _paint_surface(rows: list[Row], low: float, high: float, axes: Axes) -> None:
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    axes.remove()
-    space: Any = figure.add_subplot(projection="3d")
-    x, y, loss = _grid(rows)
-    _, norm = _scale(low, high)
-    space.plot_surface(x, y, loss, cmap="cividis", norm=norm, rcount=26, ccount=26, linewidth=0.15, edgecolor=PAPER)
-    space.set_zlim(low, high)
-    space.set_title(rows[0]["title"])
-    space.set_xlabel("first direction")
-    space.set_ylabel("second direction")
-    space.set_zlabel("training loss")
-    for axis in (space.xaxis, space.yaxis, space.zaxis):
-        axis.set_major_locator(MaxNLocator(4))
-    space.tick_params(labelsize=7)
-    space.set_box_aspect(None, zoom=0.85)
+def _height(rows: list[Row]) -> float:
+    """Of a panel, with room for the names of models below it."""
+    return 3.3 + 0.2 * ceil(len(models_of(rows)) / 2)
 
 
-def _grid(rows: list[Row]) -> tuple[Any, Any, Any]:
-    """x, y and the loss [G, G], from rows in any order."""
-    rows = sorted(rows, key=lambda row: (row["y"], row["x"]))
-    side = math.isqrt(len(rows))
-    x, y, loss = (np.array([row[name] for row in rows]).reshape(side, side) for name in ("x", "y", "loss"))
-    return x, y, loss
-
-
-def _scale(low: float, high: float) -> tuple[Any, LogNorm]:
-    """Levels that grow geometrically, and their colours; a loss is above 0."""
-    high = max(high, low * 1.001)
-    return np.geomspace(low * 0.9999, high * 1.0001, LEVELS), LogNorm(low, high)
-
-
-def _lines(rows: list[Row], models: list[str]) -> list[tuple[int, list[Row]]]:
-    """The rows of each seed, with the number of its model."""
-    ordered = sorted(rows, key=lambda row: (models.index(row["folder"]), row["seed"]))  # stable: x stays in order
-    groups = groupby(ordered, key=lambda row: (row["folder"], row["seed"]))
-    return [(models.index(model), list(line)) for (model, _), line in groups]
+def _name_models(axes: Axes, most: int) -> None:
+    """Name each model of a panel once, below the figure, at most so many beside each other."""
+    handles, labels = axes.get_legend_handles_labels()
+    own = dict(zip(labels, handles, strict=True))
+    look: dict[str, Any] = {"loc": "outside lower left", "ncols": layout(len(own), most)[1], "fontsize": 8.5}
+    axes.figure.legend(list(own.values()), list(own), frameon=False, **look)
 
 
 def _look(index: int, line: list[Row]) -> dict[str, Any]:
     return {"color": color_of(index), "linewidth": 1.5, "alpha": 0.85, "label": line[0]["title"]}
-
-
-def _legend(axes: Axes) -> None:
-    """Each model once, below the panel."""
-    handles, labels = axes.get_legend_handles_labels()
-    own = dict(zip(labels, handles, strict=True))
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2), "ncols": 2, "borderpad": 0}
-    axes.legend(list(own.values()), list(own), frameon=False, **place)
-
-
-def _models(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(row["folder"] for row in rows))
-
-
-def _first_seed(rows: list[Row], model: str) -> list[Row]:
-    own = [row for row in rows if row["folder"] == model]
-    return [row for row in own if row["seed"] == min(one["seed"] for one in own)]
-
-
-def _read(runs: list[Json], name: str, beside: str = "") -> list[Row]:
-    """The rows of a file of that name of each run; `beside`: a file that its folder must have too."""
-    return [row for run in runs for seed in run["seeds"] for row in _rows(run, seed, name, beside or name)]
-
-
-def _rows(run: Json, seed: int, name: str, beside: str) -> list[Row]:
-    paths = [path.with_name(name) for path in sorted((seed_folder(run, seed) / "probes").glob(f"*/{beside}"))]
-    own = {"title": run["title"], "folder": run["folder"], "seed": seed}
-    return [own | row for row in pq.read_table(paths[0]).to_pylist()] if paths and paths[0].is_file() else []

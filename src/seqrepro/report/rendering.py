@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from seqrepro.evaluation.exposure import MEASURES
 from seqrepro.ledger import cost, exposure, tables
+from seqrepro.report import curvature
 from seqrepro.report.cells import anchor, step_anchor
 from seqrepro.report.claims import look
 from seqrepro.report.drawing import Drawn
@@ -30,6 +31,7 @@ def templates(folder: Path) -> Environment:
     environment.globals |= {"metrics": tables.PAPER_METRICS, "not_run": tables.NOT_RUN}
     environment.globals |= {"measures": MEASURES, "exposure_caption": exposure.CAPTION}
     environment.globals["cost_caption"] = cost.CAPTION
+    environment.globals |= {"curvatures": curvature.MEASURES, "weights": curvature.PARTS}
     return environment
 
 
@@ -66,6 +68,8 @@ FILTERS: dict[str, Any] = {
     "percent": lambda value: _minus(tables.percent(value)),
     "measured": lambda value, measure: _minus(exposure.printed(measure, value)),
     "references": exposure.references,
+    "significant": lambda value: _minus(curvature.printed(value)),
+    "bound": curvature.bound,
     "look": look,
     "anchor": anchor,
     "record": lambda folder: f"runs.html#{anchor(folder)}",

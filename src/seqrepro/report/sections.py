@@ -6,12 +6,14 @@ from typing import Any
 from seqrepro.files import Json
 from seqrepro.ledger import cost, exposure, tables
 from seqrepro.ledger.evidence import Row
-from seqrepro.report import figures, robustness
+from seqrepro.report import curvature, figures, geometry, planes, robustness
 from seqrepro.report.cells import read_histories
+from seqrepro.report.probed import chosen, read_probe
 from seqrepro.report.varied import variations
 
 GENERATED = "generated"
 HEADLINE = "ndcg@10"
+SURFACE = ("curvature", "around", "trajectory")  # figures of the training loss
 Section = dict[str, Any]
 
 
@@ -29,7 +31,9 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
     folders = {run["folder"] for run in runs}
     own = {table: [row for row in found if row["folder"] in folders] for table, found in rows.items()}
     own["variations"] = [row for row in rows["variations"] if _varied_here(row, runs[0])]
-    drawn = _drawn(Path(wanted["figures"]), name, dataset["title"], runs, own)
+    folder = Path(wanted["figures"])
+    surface = _surface(folder, name, dataset["title"], runs, wanted["probes"])
+    drawn = _drawn(folder, name, dataset["title"], runs, own) | {group: surface[group] for group in SURFACE}
     return {
         "name": name,
         "anchor": f"data-{name}",
@@ -42,6 +46,8 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
         "among": runs[0]["rankings"].get("sampled"),
         "drawn": drawn,
         "figures": [figure for group in drawn.values() for figure in group],
+        "surface": f"surface-{name}" if surface["table"] or any(surface[group] for group in SURFACE) else "",
+        "curvature": surface["table"],
         **_accuracies(own["metrics"]),
         **_comparisons(own),
     }
@@ -58,6 +64,27 @@ def _drawn(folder: Path, name: str, title: str, runs: list[Json], own: dict[str,
         "variations": variations(folder, name, title, own["variations"]),
         "robustness": robustness.robustness(folder, name, title, robustness.read_robustness(runs)),
         "slices": robustness.slices(folder, name, title, robustness.read_slices(runs)),
+    }
+
+
+def _surface(folder: Path, name: str, title: str, runs: list[Json], probes: dict[str, str]) -> dict[str, Any]:
+    """What the probes of the training loss found: a table, and figures by group."""
+    sharpness = chosen(runs, probes, "sharpness", "measurements.parquet")
+    measured = read_probe(runs, sharpness, "measurements.parquet")
+    lines = read_probe(runs, chosen(runs, probes, "landscape", "landscape.parquet"), "landscape.parquet")
+    along = read_probe(runs, chosen(runs, probes, "trajectory", "measurements.parquet"), "measurements.parquet")
+    return {
+        "table": curvature.write(folder, name, runs, sharpness, measured),
+        "curvature": [
+            *geometry.eigenvalues(folder, name, title, measured),
+            *geometry.density(folder, name, title, read_probe(runs, sharpness, "density.parquet")),
+        ],
+        "around": [
+            *geometry.slices(folder, name, title, lines),
+            *planes.contours(folder, name, title, lines),
+            *planes.surfaces(folder, name, title, lines),
+        ],
+        "trajectory": geometry.trajectories(folder, name, title, along),
     }
 
 

@@ -33,7 +33,8 @@ def run(request: Request) -> list[Path]:
         template = environment.get_template(words.pop("template"))
         write_text(path, template.render(suite=suite, wanted=suite.wanted, page=name, **words))
         written.append(path)
-    return [*(file for drawn in suite.figures for file in drawn.files), *written]
+    tables = [file for section in suite.sections if section["curvature"] for file in section["curvature"].files]
+    return [*(file for drawn in suite.figures for file in drawn.files), *tables, *written]
 
 
 def _pages(suite: Suite) -> dict[str, dict[str, Any]]:

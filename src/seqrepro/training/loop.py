@@ -76,10 +76,10 @@ class Progress:
 
 
 class Trainer:
-    """Trains one model; `fit` goes on from the newest checkpoint, if there is one."""
+    """Trains one model; `fit` goes on from the newest checkpoint, if there is one. Without a store it keeps none."""
 
     def __init__(
-        self, config: dict[str, Any], split: Split, seed: int, device: torch.device, store: CheckpointStore
+        self, config: dict[str, Any], split: Split, seed: int, device: torch.device, store: CheckpointStore | None
     ) -> None:
         recipe = config["training"]
         self.budget, self.precision, self.device = recipe["budget"], recipe["precision"], device
@@ -96,8 +96,12 @@ class Trainer:
         self._check_examples()
 
     def fit(self, on_epoch: OnEpoch) -> None:
-        """Train until the patience or the budget is spent; the model then has its best weights."""
-        saved = self.store.load()
+        """Train until the patience or the budget is spent; the model then has its best weights.
+
+        When `on_epoch` is called, the model has the weights of that epoch, in evaluation mode; who looks at it leaves
+        weights and generators as they are.
+        """
+        saved = self.store.load() if self.store else None
         if saved is not None:
             self._load_state(saved)
         while self.pretraining:
@@ -254,6 +258,8 @@ class Trainer:
         self.seconds[part] += time.perf_counter() - started
 
     def _save(self) -> None:
+        if self.store is None:
+            return
         state = {
             "model": self.model.state_dict(),
             "best_weights": self.best_weights,

@@ -41,11 +41,26 @@ def read_surface(request: Request) -> Surface:
     Raises:
         InputError: the objective has no second derivative here.
     """
-    wanted, recipe = request.parameters, request.parameters["config"]["training"]
-    machine.prepare(recipe | {"device": "cpu"})
+    config = request.parameters["config"]
+    machine.prepare(config["training"] | {"device": "cpu"})
     split = read_seen(request)
-    model = restore(wanted["config"], split.train.n_items, Path(request.inputs[2]))
+    model = restore(config, split.train.n_items, Path(request.inputs[2]))
     assert isinstance(model, SequentialModel)
+    return surface_of(model, split, request.parameters)
+
+
+def surface_of(model: SequentialModel, split: Split, wanted: dict[str, Any]) -> Surface:
+    """The surface of a model in evaluation mode, which it changes to the type that is asked for.
+
+    Args:
+        model: on the CPU.
+        split: of the data.
+        wanted: parameters as `read_surface` has them.
+
+    Raises:
+        InputError: the objective has no second derivative here.
+    """
+    recipe = wanted["config"]["training"]
     objective = wanted.get("loss") or recipe["objective"]
     users = sample_users(split.train, wanted["users"], wanted["sample_seed"])
     view = make_view(recipe["view"], split.train.select(users), recipe.get("last"))
@@ -78,7 +93,7 @@ def make_surface(model: SequentialModel, view: View, objective: dict[str, Any], 
         batch = view.batch(examples)
         with torch.no_grad():
             _, targets = batch.representations(model)
-        terms.append(Term(batch, fix(model, batch, targets, generator)))
+        terms.append(Term(batch, fix(model, batch, targets, generator), len(targets)))
     return Surface(model, terms, n_targets)
 
 

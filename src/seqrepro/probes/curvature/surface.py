@@ -37,6 +37,7 @@ class Term:
 
     batch: Batch
     loss: Loss
+    n_targets: int
 
     def __call__(self, model: SequentialModel) -> Tensor:
         """The sum over the targets of the batch."""
@@ -48,7 +49,7 @@ class Surface:
     """The loss of a network in its weights or, with `part`, in some of them while the others stay."""
 
     def __init__(self, model: SequentialModel, terms: list[Term], n_targets: int, part: str | None = None) -> None:
-        self.model, self.terms, self.n_targets = model, terms, n_targets
+        self.model, self.terms, self.n_targets, self.part = model, terms, n_targets, part
         named = [(name, weight) for name, weight in model.named_parameters() if part in (None, part_of(name))]
         self.names, self.weights = [name for name, _ in named], [weight for _, weight in named]
         self.point = _flat(self.weights)  # [P], where the training ended
@@ -82,6 +83,10 @@ class Surface:
     def of_part(self, part: str) -> "Surface":
         """The same loss as a function of one group of weights."""
         return Surface(self.model, self.terms, self.n_targets, part)
+
+    def of_batches(self) -> list["Surface"]:
+        """The mean loss of each batch of the sample, as a function of the same weights."""
+        return [Surface(self.model, [term], term.n_targets, self.part) for term in self.terms]
 
     def parts(self) -> dict[str, Tensor]:
         """Which weights belong to each group: a mask [P] for each group that there is."""

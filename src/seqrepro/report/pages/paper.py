@@ -7,6 +7,7 @@ from seqrepro.files import Json
 from seqrepro.ledger import tables
 from seqrepro.report.claims import count
 from seqrepro.report.papers import Paper
+from seqrepro.report.sections import SURFACE, Section
 from seqrepro.report.suite import Suite
 
 
@@ -21,10 +22,18 @@ def page(suite: Suite, paper: Paper) -> dict[str, Any]:
         "counts": count(paper.claims),
         "missing": _missing(paper.claims),
         "beside": tables.places(own, suite.wanted["datasets"], suite.wanted["runs"]),
-        "sections": [section for section in suite.sections if paper.name in section["papers"]],
+        "sections": [_shown(section, paper) for section in suite.sections if paper.name in section["papers"]],
         "extras": [extra for extra in suite.extras if extra.path in read and extra.lines],
         "runs": _runs(suite, paper),
     }
+
+
+def _shown(section: Section, paper: Paper) -> Section:
+    """A section with the figures that this page shows: of the training loss some, and only if a claim is about it."""
+    about = section["surface"] and any(section["runs"][0]["dataset"] in claim["surfaces"] for claim in paper.claims)
+    figures = [drawn for group, own in section["drawn"].items() if group not in SURFACE for drawn in own]
+    figures += section["drawn"]["curvature"] if about else []
+    return section | {"figures": figures, "surface": section["surface"] if about else ""}
 
 
 def _missing(claims: list[Json]) -> dict[str, list[str]]:
