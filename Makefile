@@ -20,7 +20,7 @@ export DVC_NO_ANALYTICS := 1
 	bench bench-environment performance
 
 help:
-	@echo "make reproduce [SUITE=quick|controls|standard] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
+	@echo "make reproduce [SUITE=quick|controls|standard|samrec|full] [CORES=n]  run the pipeline to results/SUITE/report/index.html"
 	@echo "make report SUITE=standard    rebuild tables and report from the committed runs, without data or training"
 	@echo "make test                     pass the tests      (test-slow, test-cluster: the long ones; test-gpu; test-oracles: peers; test-browser)"
 	@echo "make bench                    measure everything, for many hours (make performance: docs/performance.md alone)"
