@@ -1,6 +1,7 @@
 """The cost probe in a workflow: two trainings beside each other, the tables that follow, and the judge."""
 
 import csv
+import json
 from pathlib import Path
 
 import yaml
@@ -44,10 +45,10 @@ def test_the_cost_of_a_step_reaches_its_tables_and_the_judge(tmp_path):
     tables = workspace.folder / "results/quick/tables"
     cost, compute = (rows_of(tables / f"{name}.csv") for name in ("cost", "compute"))
     assert list(cost) == list(compute) == ["sasrec-small", "sharp"]
-    assert float(cost["sharp"]["passes_per_step"]) == 2 and cost["sasrec-small"]["ratio"] == ""
+    assert float(cost["sharp"]["passes_per_step"]) == 2 and float(cost["sasrec-small"]["ratio"]) == 1
     assert float(cost["sharp"]["ratio_low"]) < float(cost["sharp"]["ratio"]) < float(cost["sharp"]["ratio_high"])
     assert int(compute["sharp"]["passes"]) == 2 * int(compute["sharp"]["steps"])
     assert float(compute["sharp"]["at_equal_compute"]) <= float(compute["sharp"]["at_equal_steps"])
-    judged = (workspace.folder / "results/quick/verdicts/verdicts.json").read_text()
-    assert judged.count("it has no row where model is samrec") == 2  # the judge read the table
+    judged = json.loads((workspace.folder / "results/plan/judge/quick.json").read_text())
+    assert sum(path.endswith("probes/price/measurements.parquet") for path in judged["inputs"]) == 2
     assert not list(workspace.folder.glob("results/checkpoints/**/*.pt"))
