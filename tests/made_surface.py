@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from seqrepro.files import write_parquet
 from seqrepro.probes.landscape import SCHEMA as LANDSCAPE
-from seqrepro.probes.sharpness import DENSITY, MEASUREMENTS
-from seqrepro.probes.trajectory import SCHEMA as TRAJECTORY
+from seqrepro.probes.measurements import SCHEMA as MEASUREMENTS
+from seqrepro.probes.sharpness import DENSITY
 
 SIDES = [-1.0, -0.5, 0.0, 0.5, 1.0]
 PROBES = {"curved": "sharpness", "around": "landscape", "along": "trajectory"}
@@ -23,7 +23,7 @@ def write_surface(folder: Path, curvature: float) -> None:
     write_rows(folder / "probes/around/landscape.parquet", losses, LANDSCAPE)
     along = [(f"{name} over epoch", float(epoch), curvature / epoch) for epoch in EPOCHS for name in ALONG]
     along += [("best_epoch", None, float(BEST)), ("rho", None, 0.05)]
-    write_rows(folder / "probes/along/measurements.parquet", along, TRAJECTORY)
+    write_rows(folder / "probes/along/measurements.parquet", along, MEASUREMENTS)
 
 
 def write_sharpness(folder: Path, curvature: float) -> None:

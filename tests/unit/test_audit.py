@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqrepro.cli import main
+from seqrepro.config.suite_plan import TABLES
 from seqrepro.files import canonical_json, read_json, sha256_file, sha256_text, write_json
 from seqrepro.provenance.manifest import ROOT as MANIFEST
 from seqrepro.provenance.manifest import write_manifest
@@ -51,7 +52,7 @@ def test_a_clean_tree(audit, finished):
     assert (code, err) == (0, "")
     counts = {tuple(line.split()[:2]): int(line.split()[2]) for line in out.splitlines()[1:]}
     jobs = len(finished.requests)
-    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + 5 + 1 + 1
+    assert counts.pop(("artifact", "ok")) == 4 + 4 * 4 + 2 + len(TABLES) + 1 + 1
     assert counts.pop(("manifest", "ok")) == 1
     assert counts == {(check, "ok"): jobs for check in ("sidecar", "inputs", "parameters", "code")}
 
@@ -350,7 +351,7 @@ def test_the_csv_has_every_check(audit, finished):
     assert lines[0] == "file,check,status,detail"
     for request in finished.requests.values():
         assert f"{path_of(request)},sidecar,ok," in lines
-    assert len(lines) == 1 + 1 + 29 + 4 * len(finished.requests)
+    assert len(lines) == 1 + 1 + 24 + len(TABLES) + 4 * len(finished.requests)
 
 
 def test_no_manifest(audit):

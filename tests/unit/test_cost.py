@@ -17,6 +17,7 @@ from seqrepro.files import read_json, sha256_file, write_json, write_parquet
 from seqrepro.ledger import compare, judge
 from seqrepro.ledger.claims import PAPERS, read_claims
 from seqrepro.probes import cost
+from seqrepro.probes.measurements import SCHEMA
 from seqrepro.report import site
 from seqrepro.request import Request
 from seqrepro.training import train
@@ -56,8 +57,15 @@ def probe(run, folder, against=None, **wanted):
 def measured(request):
     (path,) = cost.run(request)
     table = pq.read_table(path)
-    assert table.schema == cost.MEASUREMENTS
+    assert table.schema == SCHEMA
     return {(row["measure"], row["at"]): row["value"] for row in table.to_pylist()}
+
+
+def test_it_measures_the_training_that_the_run_had(tmp_path):
+    inputs = write_prepared(tmp_path / "data", random_rows(50, N_ITEMS, seed=3), N_ITEMS)
+    few = train_request(inputs, MODEL, GRADIENT | {"data": {"kind": "users", "share": 0.2}}, str(tmp_path / "few"))
+    train.run(few)
+    assert measured(probe(few, tmp_path))["steps_per_epoch", None] == 1
 
 
 def test_the_interval_by_hand():
@@ -266,7 +274,7 @@ RATIOS = {"ratio": 2.0, "ratio_low": 1.95, "ratio_high": 2.05}
 
 def write_measurements(folder, values):
     rows = [(name, None, value) for name, value in values.items()]
-    table = pa.table([*map(list, zip(*rows, strict=True))], schema=cost.MEASUREMENTS)
+    table = pa.table([*map(list, zip(*rows, strict=True))], schema=SCHEMA)
     write_parquet(folder / "probes/cost/measurements.parquet", table)
 
 

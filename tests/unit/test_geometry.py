@@ -13,6 +13,7 @@ from seqrepro.errors import InputError
 from seqrepro.files import sha256_file
 from seqrepro.probes import landscape, sharpness
 from seqrepro.probes.curvature.sample import read_surface
+from seqrepro.probes.measurements import SCHEMA
 from seqrepro.request import Request
 from seqrepro.training import train
 from seqrepro.workflow import load_workflow
@@ -81,7 +82,7 @@ def test_the_files_of_sharpness(runs, tmp_path):
     paths = sharpness.run(request)
     assert [path.name for path in paths] == ["measurements.parquet", "density.parquet"]
     measurements, density = map(pq.read_table, paths)
-    assert measurements.schema == sharpness.MEASUREMENTS and density.schema == sharpness.DENSITY
+    assert measurements.schema == SCHEMA and density.schema == sharpness.DENSITY
     measures = measurements["measure"].to_pylist()
     judged = {"lambda_max", "trace", "loss_increase", "adaptive_loss_increase"}
     assert judged < set(measures) and all(measures.count(name) == 1 for name in judged)

@@ -15,8 +15,9 @@ from seqrepro.errors import InputError
 from seqrepro.files import write_parquet
 from seqrepro.ledger import judge
 from seqrepro.ledger.measured import Runs, bounds_of_growth, bounds_of_measured, unfit
-from seqrepro.ledger.measurements import SCHEMA, Measurement, read_measurements
+from seqrepro.ledger.measurements import Measurement, read_measurements
 from seqrepro.ledger.parts import Growth, Measured
+from seqrepro.probes.measurements import SCHEMA
 
 COMMON = {"id": "x", "probe": "sharpness", "measure": "lambda_max", "model": "a", "datasets": ["beauty"]}
 LOWER = COMMON | {"kind": "measured", "against": ["b"], "direction": "lower"}

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from seqrepro.errors import InputError
-from seqrepro.ledger.statistics import Array, Sample, difference, holm, mean
+from seqrepro.ledger.statistics import Array, Sample, difference, holm, mean, t_interval
 
 REPLICATIONS = 1000
 SETTINGS = {  # standard deviations of user, seed and rest
@@ -91,6 +92,13 @@ def test_equal_methods_have_no_difference_and_p_one():
 def test_a_constant_difference_without_any_spread_has_p_zero():
     gains = np.ones((30, 1))
     assert difference(Sample(gains, True), Sample(gains * 0, True)).p == 0.0
+
+
+def test_the_interval_of_a_few_values_is_students():
+    values = [0.1, 0.25, 0.2]
+    expected = stats.t.interval(0.9, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert t_interval(values, 0.9) == pytest.approx((np.mean(values), *expected))
+    assert t_interval([2.0]) == (2.0, None, None)
 
 
 def test_interval_ends_at_zero_when_p_is_the_level():

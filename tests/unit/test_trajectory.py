@@ -13,6 +13,7 @@ from seqrepro.files import sha256_file
 from seqrepro.ledger.measurements import read_measurements
 from seqrepro.probes import sharpness, trajectory
 from seqrepro.probes.curvature.sample import read_surface
+from seqrepro.probes.measurements import SCHEMA
 from seqrepro.request import Request
 from seqrepro.training import train
 
@@ -26,6 +27,7 @@ WANTED = SAMPLE | {"every": 2, "eigenvalues": LANCZOS, "rho": 0.05}
 RECIPES = {
     "bce": {"objective": {"name": "bce", "negatives": 1, "exclude": "target"}, "optimizer": sharp("random_sam")},
     "ce": {},
+    "ce on noisy data": {"data": {"kind": "swap", "ratio": 0.5}},
 }
 
 
@@ -47,7 +49,7 @@ def probe(run, folder, module="trajectory", **wanted):
 
 def measured(request):
     (path,) = trajectory.run(request)
-    assert pq.read_schema(path) == trajectory.SCHEMA
+    assert pq.read_schema(path) == SCHEMA
     return {(row.measure, row.at): row.value for row in read_measurements(path)}
 
 

@@ -15,14 +15,13 @@ from seqrepro.config.plan import plan_suite
 from seqrepro.data.registry import load_registry
 from seqrepro.errors import InputError
 from seqrepro.files import write_json, write_parquet
-from seqrepro.ledger.measurements import SCHEMA
 from seqrepro.ledger.variations import (
     correlation_rows,
-    interval,
     robustness_rows,
     variation_rows,
     write,
 )
+from seqrepro.probes.measurements import SCHEMA
 from seqrepro.report.varied import variations
 
 ROOT = Path(__file__).parents[2]
@@ -209,7 +208,6 @@ def test_the_advantage_is_paired_by_seed():
 def test_one_seed_has_no_interval():
     row = next(robustness_rows([*rows_of("m", {1: -0.1}), *rows_of("a", {1: -0.2})]))
     assert (row["advantage"], row["advantage_low"]) == (pytest.approx(0.1), None)
-    assert interval([2.0]) == (2.0, None, None)
 
 
 def correlated(pairs):

@@ -111,9 +111,8 @@ def plan_suite(
         selections = read_selections(filter(None, (selecting(parameters, name) for name in experiments)))
     runs: dict[tuple[str, str, int], Run] = {}
     for name in experiments:
-        for run in plan_experiment(
-            parameters, suite, name, registry, selections.get(selecting(parameters, name) or "")
-        ):
+        selection = selections.get(selecting(parameters, name) or "")
+        for run in plan_experiment(parameters, suite, name, registry, selection):
             key = (run.dataset, run.config_hash, run.seed)
             before = runs[key].needs if key in runs else ()
             runs[key] = replace(run, needs=(*before, *run.needs))
@@ -129,15 +128,16 @@ def plan_experiment(
     for dataset in scale.datasets:
         place = _Place(dataset, protocol, parameters, registry)
         for model in scale.models or experiment.models:
-            trained = isinstance(setup_of(parameters, model, dataset).training, Gradient)
+            setup = setup_of(parameters, model, dataset)
+            trained = isinstance(setup.training, Gradient)
             probes = tuple(name for name in experiment.probes if trained or parameters.probes[name].models == "all")
             need = Need(suite, name, tuple(experiment.papers), purpose, model, probes)
             if experiment.search:
                 yield from _tried(place, need)
-            setup = _chosen(place, need, selection)
-            if setup is not None:
-                yield from place.runs(setup, need, scale.seeds)
-                yield from _varied(place, setup, need, scale)
+            chosen = _chosen(place, setup, need, selection)
+            if chosen is not None:
+                yield from place.runs(chosen, need, scale.seeds)
+                yield from _varied(place, chosen, need, scale)
 
 
 def selecting(parameters: Parameters, experiment: str) -> str | None:
@@ -208,15 +208,12 @@ def _tried(place: _Place, need: Need) -> Iterator[Run]:
         yield from (replace(run, needs=(replace(need, probes=(), trial=trial),)) for run in runs)
 
 
-def _chosen(place: _Place, need: Need, selection: Json | None) -> Setup | None:
+def _chosen(place: _Place, setup: Setup, need: Need, selection: Json | None) -> Setup | None:
     """A model as it runs: as it stands, or with chosen settings, its own or those of the model that it follows.
 
     None: its settings are not chosen yet.
     """
-    setup, experiment = (
-        setup_of(place.parameters, need.model, place.dataset),
-        selecting(place.parameters, need.experiment),
-    )
+    experiment = selecting(place.parameters, need.experiment)
     if experiment is None:
         return setup
     name, search = _search(place, experiment)

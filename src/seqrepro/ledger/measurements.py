@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqrepro.errors import InputError
 from seqrepro.files import read_json
+from seqrepro.probes.measurements import FILE, SCHEMA
 
 Row = dict[str, Any]
-SCHEMA = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 
 
 class Measurement(NamedTuple):
@@ -84,7 +83,7 @@ def _rows(path: Path, columns: list[str]) -> list[Row]:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Measurement]]] = {
-    "measurements.parquet": _tidy,
+    FILE: _tidy,
     "robustness.parquet": _robustness,
     "exposure.json": _exposure,
     "slices.parquet": _slices,

@@ -142,6 +142,15 @@ def degrees_of_freedom(users: Part, seeds: Part) -> float:
     return variance / (users.variance / users.df + seeds.variance / seeds.df) if variance > 0 else users.df
 
 
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None, float | None]:
+    """The mean of some values, such as those of seeds, with its interval by Student's t; of one value there is none."""
+    n, center = len(values), float(np.mean(values))
+    if n < 2:
+        return center, None, None
+    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return center, center - reach, center + reach
+
+
 def _of_user_means(user_means_U: Array, samples: list[Sample], confidence: float) -> Estimate:
     total = float(user_means_U.var(ddof=1)) / len(user_means_U)
     return estimate(float(user_means_U.mean()), total, samples, confidence)

@@ -21,6 +21,7 @@ from scipy import stats
 from seqrepro.files import Json, read_json
 from seqrepro.ledger.evidence import Row, seed_folder
 from seqrepro.ledger.measurements import read_measurements
+from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.tables import REAL, TEXT, WHOLE, complete, markdown, write_table, write_texts
 
 METRICS = ("ndcg@10", "hit_rate@10")
@@ -140,22 +141,13 @@ def _grouped(rows: list[Row], *names: str) -> Iterator[tuple[tuple[str, ...], li
 
 def _advantage(mine: dict[int, float], theirs: dict[int, float]) -> Row:
     seeds = [seed for seed in mine if seed in theirs]
-    change = interval(list(mine.values()))
+    change = t_interval(list(mine.values()))
     row: Row = {"seeds": len(seeds), "change": change[0], "change_low": change[1], "change_high": change[2]}
     if seeds:
-        found = interval([mine[seed] - theirs[seed] for seed in seeds])
+        found = t_interval([mine[seed] - theirs[seed] for seed in seeds])
         row |= dict(zip(("advantage", "advantage_low", "advantage_high"), found, strict=True))
         row["change_of_other"] = spread.fmean(theirs.values())
     return row
-
-
-def interval(values: list[float]) -> tuple[float, float | None, float | None]:
-    """The mean with its 95 % t interval; of one value there is none."""
-    mean = spread.fmean(values)
-    if len(values) < 2:
-        return mean, None, None
-    reach = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * spread.stdev(values) / sqrt(len(values))
-    return mean, mean - reach, mean + reach
 
 
 def _rank_correlation(pairs: list[tuple[float, float]]) -> Row:

@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 from scipy import stats
@@ -34,19 +33,17 @@ from torch import Tensor, nn
 
 from seqrepro.data.splits import Split
 from seqrepro.errors import InputError
-from seqrepro.files import write_parquet
 from seqrepro.models.interfaces import SequentialModel
+from seqrepro.probes.measurements import Measurement, write_measurements
 from seqrepro.request import Request
 from seqrepro.training import machine
 from seqrepro.training.checkpoint import CheckpointStore, Identity
-from seqrepro.training.inputs import read_split
 from seqrepro.training.loop import Objective, Trainer
 from seqrepro.training.randomness import Randomness
+from seqrepro.training.rows import read_seen
 from seqrepro.training.views import Batch
 
 Parameters = dict[str, Any]
-Measurement = tuple[str, float | None, float]
-MEASUREMENTS = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 TENSORS = {Tensor, nn.Parameter}  # by type: asking each object what it is would wake lazy ones
 CONFIDENCE = 0.95
 RATIOS = ("ratio", "ratio_low", "ratio_high")
@@ -93,16 +90,13 @@ def run(request: Request) -> list[Path]:
         InputError: the two trainings have another device or another number of threads.
         CheckFailed: a loss is not a number.
     """
-    wanted, split = request.parameters, read_split(request)
+    wanted, split = request.parameters, read_seen(request)
     both = [{"config": wanted["config"], "weights": request.inputs[2]}]
     both += [wanted["against"]] if "against" in wanted else []
     _check_alike([one["config"]["training"] for one in both])
     sides = [Side(make_trainer(one["config"], Path(one["weights"]), split, wanted["seed"])) for one in both]
     take_turns(sides, wanted["rounds"], wanted["steps"], wanted["warm_up"])
-    rows = list(_measured(sides, wanted["steps"]))
-    path = request.output / "measurements.parquet"
-    write_parquet(path, pa.table([*map(list, zip(*rows, strict=True))], schema=MEASUREMENTS))
-    return [path]
+    return [write_measurements(request, _measured(sides, wanted["steps"]))]
 
 
 def make_trainer(config: Parameters, weights: Path, split: Split, seed: int) -> Trainer:

@@ -28,12 +28,11 @@ from seqrepro.probes.curvature.density import spectrum
 from seqrepro.probes.curvature.sample import eigenpairs_of, read_surface
 from seqrepro.probes.curvature.surface import Surface
 from seqrepro.probes.curvature.trace import traces
+from seqrepro.probes.measurements import Measurement, write_measurements
 from seqrepro.request import Request
 from seqrepro.training.randomness import generator_for
 
 Parameters = dict[str, Any]
-Measurement = tuple[str, float | None, float]
-MEASUREMENTS = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 DENSITY = pa.schema([("eigenvalue", pa.float64()), ("density", pa.float64())])
 
 
@@ -48,10 +47,9 @@ def run(request: Request) -> list[Path]:
     """
     wanted, surface = request.parameters, read_surface(request)
     rows = [*_place(surface), *_curvature(surface, wanted), *_rises(surface, wanted["ball"])]
-    paths = [request.output / name for name in ("measurements.parquet", "density.parquet")]
-    write_parquet(paths[0], pa.table([*map(list, zip(*rows, strict=True))], schema=MEASUREMENTS))
-    write_parquet(paths[1], _density(surface, wanted))
-    return paths
+    density = request.output / "density.parquet"
+    write_parquet(density, _density(surface, wanted))
+    return [write_measurements(request, rows), density]
 
 
 def _place(surface: Surface) -> Iterator[Measurement]:

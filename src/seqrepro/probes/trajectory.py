@@ -22,27 +22,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from seqrepro.data.splits import Split
 from seqrepro.errors import CheckFailed, InputError
-from seqrepro.files import write_parquet
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.probes.curvature.ball import largest_rise
 from seqrepro.probes.curvature.sample import eigenpairs_of, surface_of
 from seqrepro.probes.curvature.surface import Surface
+from seqrepro.probes.measurements import Measurement, write_measurements
 from seqrepro.request import Request
 from seqrepro.training import machine
-from seqrepro.training.inputs import read_split
 from seqrepro.training.loop import Trainer
 from seqrepro.training.progress import Line, display
+from seqrepro.training.rows import read_seen
 
 Parameters = dict[str, Any]
 Measures = dict[str, float]
-SCHEMA = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 
 
 def run(request: Request) -> list[Path]:
@@ -60,14 +58,12 @@ def run(request: Request) -> list[Path]:
         raise InputError(
             f"{request.folder}: found device '{recipe['device']}', expected 'cpu': it has the same bits again"
         )
-    device, split = machine.prepare(recipe), read_split(request)
+    device, split = machine.prepare(recipe), read_seen(request)
     trainer = Trainer(wanted["config"], split, wanted["seed"], device, store=None)
     measured = follow(trainer, split, wanted)
     check_weights(Path(request.inputs[2]), trainer.model.state_dict())
     single = {"best_epoch": trainer.progress.best_epoch, "rho": wanted["rho"]}
-    path = request.output / "measurements.parquet"
-    write_parquet(path, _table(measured, single))
-    return [path]
+    return [write_measurements(request, _rows(measured, single))]
 
 
 def follow(trainer: Trainer, split: Split, wanted: Parameters) -> dict[int, Measures]:
@@ -126,13 +122,9 @@ def _one_step(surface: Surface, rho: float) -> float:
     return largest_rise(surface.loss, surface.gradient, surface.point, scale, rho, steps=0).one_step
 
 
-def _table(measured: dict[int, Measures], single: Measures) -> pa.Table:
-    rows: list[tuple[str, float | None, float]] = [*_over_epochs(measured)]
-    rows += [(name, None, value) for name, value in single.items()]
-    return pa.table([*map(list, zip(*rows, strict=True))], schema=SCHEMA)
-
-
-def _over_epochs(measured: dict[int, Measures]) -> Iterator[tuple[str, float, float]]:
+def _rows(measured: dict[int, Measures], single: Measures) -> Iterator[Measurement]:
     for epoch, values in measured.items():
         for name, value in values.items():
             yield f"{name} over epoch", epoch, value
+    for name, value in single.items():
+        yield name, None, value

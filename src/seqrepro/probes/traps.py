@@ -15,20 +15,18 @@ Shapes: B rows, V items.
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqrepro.data.sequences import Sequences
 from seqrepro.evaluation.metrics import all_means
 from seqrepro.evaluation.ranking import Scorer, rank_all
-from seqrepro.files import write_parquet
 from seqrepro.models.interfaces import restore
+from seqrepro.probes.measurements import write_measurements
 from seqrepro.request import Request
 from seqrepro.training import machine
 from seqrepro.training.inputs import read_split
 
-SCHEMA = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 SEEN, PADDING = "seen items score 0", "padding is a candidate"
 
 
@@ -62,9 +60,7 @@ def run(request: Request) -> list[Path]:
     histories, targets, _ = read_split(request).evaluation("test")
     model = restore(config, histories.n_items, Path(request.inputs[2]))
     found = measure(model, histories, targets)
-    path = request.output / "measurements.parquet"
-    write_parquet(path, pa.table([list(found), [None] * len(found), list(found.values())], schema=SCHEMA))
-    return [path]
+    return [write_measurements(request, ((name, None, value) for name, value in found.items()))]
 
 
 def measure(model: Scorer, histories: Sequences, targets: Tensor) -> dict[str, float]:

@@ -74,12 +74,12 @@ def count(claims: list[Json]) -> dict[str, int]:
     return {word: found.count(word) for word in dict.fromkeys([*words, *found])}
 
 
-def read_judged(wanted: Json) -> dict[str, dict[str, Json]]:
-    """{paper: {id: claim}} of `verdicts.json`; nothing if the file is not there."""
+def read_judged(wanted: Json, kind: str = "claims") -> dict[str, dict[str, Json]]:
+    """{paper: {id: claim}} of `verdicts.json`, or its gates; nothing if the file is not there, or has none."""
     path = Path(wanted["verdicts"])
     judged: dict[str, dict[str, Json]] = {}
-    for claim in read_json(path)["claims"] if path.is_file() else []:
-        judged.setdefault(claim["paper"], {})[claim["id"]] = claim
+    for one in read_json(path).get(kind, []) if path.is_file() else []:
+        judged.setdefault(one["paper"], {})[one["id"]] = one
     return judged
 
 

@@ -6,15 +6,14 @@ the same row: curvature alone says little, since it shrinks as the loss is fitte
 """
 
 from dataclasses import dataclass
-from math import floor, log10, sqrt
+from math import floor, log10
 from pathlib import Path
-from statistics import fmean, stdev
 
 import pyarrow as pa
-from scipy import stats
 
 from seqrepro.files import Json
 from seqrepro.ledger.evidence import Row
+from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.tables import write_table
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -44,7 +43,6 @@ PARTS = {  # groups of weights, in words
     "other": "other weights",
 }
 OF_PARTS = ("lambda_max", "trace")
-LEVEL = 0.95
 Found = dict[tuple[str, float | None], list[float]]  # values of the seeds, by measure and place
 
 
@@ -112,17 +110,9 @@ def _row(part: str, measure: str, found: Found) -> Row:
     residual = ("residual", 1.0) if part == WHOLE_MODEL else (f"residual{suffix}", None)
     off = {"lambda_max": ("largest_residual", residual), "trace": ("largest_error", (f"trace{suffix}_error", None))}
     row: Row = {"part": part, "measure": measure, "largest_residual": None, "largest_error": None}
-    row |= _interval(found.get((f"{measure}{suffix}", None), []))
+    values = found.get((f"{measure}{suffix}", None), [])
+    row |= dict(zip(("mean", "low", "high"), t_interval(values) if values else (None,) * 3, strict=True))
     if measure in off:
         column, place = off[measure]
         row[column] = max(found.get(place, []), default=None)
     return row
-
-
-def _interval(values: list[float]) -> Row:
-    """Mean and t-interval over seeds; no interval of fewer than two."""
-    if len(values) < 2:
-        return {"mean": values[0] if values else None, "low": None, "high": None}
-    mean = fmean(values)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
-    return {"mean": mean, "low": mean - reach, "high": mean + reach}

@@ -1,19 +1,8 @@
 """What a paper's page shows of its gates: printed numbers beside ours, before the claims that rest on them."""
 
-from pathlib import Path
-
-from seqrepro.files import Json, read_json
+from seqrepro.files import Json
 from seqrepro.ledger.claims import Gate
 from seqrepro.report.claims import runs_of
-
-
-def read_gates(wanted: Json) -> dict[str, dict[str, Json]]:
-    """{paper: {id: gate}} of `verdicts.json`; nothing if the file is not there, or has none."""
-    path = Path(wanted["verdicts"])
-    judged: dict[str, dict[str, Json]] = {}
-    for gate in read_json(path).get("gates", []) if path.is_file() else []:
-        judged.setdefault(gate["paper"], {})[gate["id"]] = gate
-    return judged
 
 
 def show_gate(judged: Json, gate: Gate, wanted: Json) -> Json:

@@ -6,7 +6,7 @@ two or more; the others are dots, one a seed. A slice is a bin of users (`probes
 
 from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from scipy import stats
 from seqrepro.files import Json
 from seqrepro.ledger.evidence import Row, seed_folder
 from seqrepro.ledger.measurements import bin_text
-from seqrepro.ledger.statistics import Part, degrees_of_freedom
+from seqrepro.ledger.statistics import Part, degrees_of_freedom, t_interval
 from seqrepro.report.drawing import INK, MARKERS, PAPER, SOFT, Drawn, color_of, draw
 
 METRIC = "ndcg@10"
@@ -160,12 +160,17 @@ def _paint_line(rows: list[Row], index: int, axes: Axes) -> None:
     by_strength: dict[float, list[float]] = {}
     for row in rows:
         by_strength.setdefault(_strength(row["perturbation"]), []).append(row["perturbed"] / row["original"])
-    points = [(0.0, 1.0, 0.0), *((at, fmean(own), t_reach(own)) for at, own in sorted(by_strength.items()))]
-    at, means, reaches = map(list, zip(*points, strict=True))
-    low, high = zip(*((mean - reach, mean + reach) for mean, reach in zip(means, reaches, strict=True)), strict=True)
+    found = {0.0: (1.0, 1.0, 1.0)} | {at: _with_ends(own) for at, own in sorted(by_strength.items())}
+    at, (means, low, high) = list(found), zip(*found.values(), strict=True)
     look = _look(index, rows[0]["title"])
     axes.plot(at, means, linewidth=1.5, markersize=4.5, markeredgecolor=PAPER, markevery=slice(1, None), **look)
     axes.fill_between(at, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def _with_ends(values: list[float]) -> tuple[float, float, float]:
+    """The mean of some seeds and the ends of its interval, which are the mean itself for one seed."""
+    mean, low, high = t_interval(values)
+    return mean, mean if low is None else low, mean if high is None else high
 
 
 def _paint_slices(rows: list[Row], models: list[str], shown: list[str], *panels: Axes) -> None:
@@ -201,12 +206,6 @@ def _paint_bins(rows: list[Row], places: list[Any], index: int, n_models: int, a
             )
             ends = [[min(reach, value)], [min(reach, 1 - value)]]  # a metric lies between 0 and 1
             axes.errorbar(at, value, ends, elinewidth=1.4, linestyle="none", clip_on=False, **look)
-
-
-def t_reach(values: list[float]) -> float:
-    """Half of the 95 % t-interval of the mean of some seeds; 0 for one seed."""
-    n = len(values)
-    return float(stats.t.ppf(0.975, n - 1)) * stdev(values) / n**0.5 if n > 1 else 0.0
 
 
 def bin_reach(seeds: list[Row]) -> float:

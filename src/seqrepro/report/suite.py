@@ -12,7 +12,6 @@ from seqrepro.report.cells import Environments, RunRecord, StepRecord, read_reco
 from seqrepro.report.claims import order, read_judged
 from seqrepro.report.drawing import Drawn
 from seqrepro.report.extras import Extra, read_extra
-from seqrepro.report.gates import read_gates
 from seqrepro.report.papers import Paper, read_paper
 from seqrepro.report.sections import Section, read_sections
 
@@ -106,7 +105,7 @@ def read_suite(wanted: Json) -> Suite:
 
 
 def _papers(wanted: Json) -> list[Paper]:
-    judged, gates = read_judged(wanted), read_gates(wanted)
+    judged, gates = read_judged(wanted), read_judged(wanted, "gates")
     files = sorted(wanted["papers"], key=lambda files: order(files["name"]))
     return [read_paper(one, judged.get(one["name"], {}), gates.get(one["name"], {}), wanted) for one in files]
 

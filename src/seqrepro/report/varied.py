@@ -7,7 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.ledger.variations import VARIATIONS, interval
+from seqrepro.ledger.statistics import t_interval
+from seqrepro.ledger.variations import VARIATIONS
 from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw
 
 SHOWN = {"ndcg@10": "ndcg@10 on the test split", "lambda_max": "Largest eigenvalue of the Hessian"}
@@ -38,7 +39,7 @@ def _paint(rows: list[Row], group: str, label: str, axes: Axes) -> None:
     for index, model in enumerate(dict.fromkeys(row["model"] for row in rows)):
         own = [row for row in rows if row["model"] == model]
         places = sorted({row["at"] for row in own})
-        found = [interval([row["value"] for row in own if row["at"] == at]) for at in places]
+        found = [t_interval([row["value"] for row in own if row["at"] == at]) for at in places]
         reach = [0.0 if high is None else high - mean for mean, _, high in found]
         look = {"color": color_of(index), "marker": MARKERS[index % len(MARKERS)], "label": own[0]["title"]}
         means = [mean for mean, *_ in found]
