@@ -14,6 +14,7 @@ from typing import get_args
 
 import pytest
 
+from seqrepro.config.architectures.attention import AnyAttention
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.disturbances import TrainingData
 from seqrepro.config.generators import Generator
@@ -77,6 +78,8 @@ def test_all_kinds_are_frozen():
     configs = [run["config"] for run in GOLDEN["runs"]]
     assert tags(Architecture, "family") == {config["model"]["family"] for config in configs}
     assert tags(Recipe, "kind") == {config["training"]["kind"] for config in configs}
+    attentions = {config["model"]["attention"]["name"] for config in configs if "attention" in config["model"]}
+    assert tags(AnyAttention, "name") == attentions
     objectives = {config["training"]["objective"]["name"] for config in configs if "objective" in config["training"]}
     assert tags(Objective, "name") == objectives
     optimizers = {config["training"]["optimizer"]["name"] for config in configs if "optimizer" in config["training"]}

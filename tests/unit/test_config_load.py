@@ -57,7 +57,7 @@ FAULTS = {
     "number for a list": ("papers: [samrec]", "papers: 7", "papers: 7", "experiments.baselines.papers", "found 7, expected a valid list"),
     "text for a mapping": ("{datasets: [movies], seeds: [1]}", "many", "baselines: many", "suites.public.experiments.baselines", "found 'many', expected"),
     "nothing for a mapping": ("kind: robustness\n    perturbations:\n      - {kind: drop_last, count: 1}\n      - {kind: insert_random, ratio: 0.2}", "", "  robustness:", "probes.robustness", "found None, expected"),
-    "bidirectional model on all positions": ("family: sasrec", "family: bert4rec", "training: gradient", "models.sasrec.training", "found view all_positions; expected cloze for bert4rec, which sees both sides, and for no other family"),
+    "bidirectional model on all positions": ("family: sasrec", "family: bert4rec", "training: gradient", "models.sasrec.training", "found view all_positions; expected cloze for bert4rec and a bidirectional hydrarec, which see both sides, and for no other"),
     "pretraining without a mask": ("objective: {name: cross_entropy}", "objective: {name: cross_entropy}\n    pretraining: {name: s3_rec, epochs: 1}", "training: gradient", "models.sasrec.training", "found pretraining, which shows a mask; expected an architecture sasrec with mask_row: true"),
     "recipe for another architecture": ("objective: {name: cross_entropy}", "objective: {name: cl4srec, base: {name: cross_entropy}}", "training: gradient", "models.sasrec.training", "found objective cl4srec, which shows a mask; expected an architecture sasrec with mask_row: true"),
     "negative dropout": ("dropout: 0.1", "dropout: -0.1", "dropout", "models.sasrec.architecture.dropout", "found -0.1, expected greater than or equal to 0"),

@@ -7,6 +7,7 @@ from pydantic import Field
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.ease import EASEParameters
+from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
@@ -27,7 +28,8 @@ Architecture = Annotated[
     | EASEParameters
     | SASRecParameters
     | BayesOptimalParameters
-    | BERT4RecParameters,
+    | BERT4RecParameters
+    | HydraRecParameters,
     Field(discriminator="family"),
 ]
 

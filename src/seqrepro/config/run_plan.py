@@ -127,7 +127,9 @@ def _evaluation(run: Run) -> dict[str, Any]:
 
 
 def _model_modules(run: Run) -> list[str]:
-    """The module of the model, and that of the law if the model knows it."""
+    """The module of the model, and those of its attention and of the law of its data, if it names or knows them."""
     model = run.config["model"]
     laws = [f"seqrepro.data.synthetic.{model['generator']['kind']}"] if "generator" in model else []
-    return [f"seqrepro.models.{model['family']}", *laws]
+    method = model.get("attention", {}).get("name", "none")
+    attention = [f"seqrepro.models.attention.{method}"] if method != "none" else []
+    return [f"seqrepro.models.{model['family']}", *attention, *laws]

@@ -1,0 +1,127 @@
+"""What stands in the place of attention: one interface for all ways to mix the positions of a row.
+
+A method gets queries, keys and values by head, and gives a mixture by head. Linear maps before and behind it, dropout,
+residual sums and norms belong to the block around it (`mixer.py`). It has three forms that give the same numbers:
+
+- `forward`: whole rows, padded anywhere, causal or in both directions.
+- `start` and `step`: position after position, from a state that holds what is needed of the past; causal only.
+- `packed`: rows of different lengths one behind the other, without padding.
+
+Nothing at padding is meaningful in what comes out, but it is finite.
+
+Shapes: B rows, T length, H heads, d width of a head, D = H d, N positions of all rows.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seqrepro.data.sequences import length_groups, ranges
+
+State = dict[str, Tensor]
+NORM_FLOOR = 1e-6  # the least norm that anything is divided by
+
+
+class Attention(nn.Module):
+    """A way to mix the positions of a row."""
+
+    uses: ClassVar[tuple[str, ...]] = ("query", "key", "value")  # what it reads; what it does not is not computed
+    causal_form: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, real: Tensor | None, causal: bool) -> Tensor:
+        """Mix whole rows.
+
+        Args:
+            query: [B, T, H, d], and so are key and value; what the method does not use is not read.
+            key: as query.
+            value: as query.
+            real: [B, T] bool, False at padding; None: there is none, or only on the right of causal rows.
+            causal: whether a position sees only itself and what came before.
+
+        Returns:
+            [B, T, H, d].
+        """
+
+    def start(self, rows: int, like: Tensor) -> State:
+        """The state of rows that have no position yet.
+
+        Args:
+            rows: B.
+            like: keys or values of any rows [..., H, d], for shape, type and device.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no form step by step")
+
+    def step(self, query: Tensor, key: Tensor, value: Tensor, state: State) -> tuple[Tensor, State]:
+        """The mixture at the next position, [B, H, d] each, and the state after it."""
+        raise NotImplementedError(f"{type(self).__name__} has no form step by step")
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw the weights and the fixed random numbers that are the method's own; most have none."""
+
+
+def packed(attention: Attention, query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, causal: bool) -> Tensor:
+    """Mix rows that stand one behind the other, computed in groups of similar length.
+
+    Args:
+        attention: the method.
+        query: [N, H, d], and so are key and value.
+        key: as query.
+        value: as query.
+        offsets: [B+1], row b is at `offsets[b]:offsets[b + 1]`.
+        causal: as in `forward`.
+
+    Returns:
+        [N, H, d].
+    """
+    lengths = offsets.diff()
+    mixed = torch.zeros_like(value)
+    for rows in length_groups(lengths):
+        own = lengths[rows]
+        places = ranges(offsets[rows], own)
+        real = torch.arange(int(own.max()), device=own.device) < own[:, None]
+        padded = [_padded(one[places], real) for one in (query, key, value)]
+        mixed[places] = attention(*padded, real, causal)[real]
+    return mixed
+
+
+def stepwise(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The causal mixture [B, T, H, d] of rows without padding, computed position after position."""
+    state, outputs = attention.start(len(value), value), []
+    for at in range(value.shape[1]):
+        output, state = attention.step(query[:, at], key[:, at], value[:, at], state)
+        outputs.append(output)
+    return torch.stack(outputs, dim=1)
+
+
+@contextmanager
+def wide(*inputs: Tensor) -> Iterator[list[Tensor]]:
+    """The inputs in at least 32 bits, and no autocast: running sums in less lose all digits within a thousand terms."""
+    with torch.autocast(inputs[0].device.type, enabled=False):
+        yield [one.to(torch.promote_types(one.dtype, torch.float32)) for one in inputs]
+
+
+def running(terms: Tensor, causal: bool) -> Tensor:
+    """Sums over the positions so far, or over all positions: [B, T, ...] -> [B, T, ...] or [B, 1, ...]."""
+    return terms.cumsum(1) if causal else terms.sum(1, keepdim=True)
+
+
+def masked(terms: Tensor, real: Tensor | None) -> Tensor:
+    """Terms [B, T, ...] with zeros at padding."""
+    return terms if real is None else terms * real[(...,) + (None,) * (terms.dim() - 2)]
+
+
+def counts(terms: Tensor, real: Tensor | None, causal: bool) -> Tensor:
+    """The number of real positions so far, [B or 1, T], or of all, [B or 1, 1]; at least 1."""
+    ones = terms.new_ones(1, terms.shape[1]) if real is None else real.to(terms.dtype)
+    return running(ones, causal).clamp(min=1)
+
+
+def _padded(values: Tensor, real: Tensor) -> Tensor:
+    rows = values.new_zeros(*real.shape, *values.shape[1:])
+    rows[real] = values
+    return rows
