@@ -1,11 +1,18 @@
 """HydraRec: with dot-product attention its frames are SASRec and BERT4Rec, and its methods know no later item."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from made_data import random_rows, sequences_of
+from seqrepro.config.load import load_parameters
+from seqrepro.config.plan import plan_suite
+from seqrepro.config.run_plan import train_request
+from seqrepro.data.registry import load_registry
 from seqrepro.models.interfaces import build_sequential
 
+ROOT = Path(__file__).parents[2]
 N_ITEMS = 25
 SIZES = {"width": 8, "layers": 2, "heads": 2, "inner_width": 16, "dropout": 0.3, "attention_dropout": 0.2}
 SIZES |= {"max_length": 10}
@@ -72,3 +79,16 @@ def test_mixed_padding_is_padding_on_the_left_without_a_mask():
     states = torch.cat([torch.zeros(7, 8), model.items.weight[[3, 4, 5]] + model.positions.weight[:3]])[None]
     states = model.blocks[0](model.norm(states))
     torch.testing.assert_close(states[:, 7:], model.hidden(torch.tensor([[3, 4, 5]])))
+
+
+def test_the_code_of_a_run_has_its_method_and_no_other(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runs = plan_suite(load_parameters(), "hydrarec", load_registry())
+    modules = {}
+    for run in runs:
+        request = train_request(run)[1]
+        for need in run.needs:
+            modules[need.model] = {name for name in request.uses if ".attention." in name}
+    assert modules["performer"] == {"seqrepro.models.attention.performer"}
+    assert modules["hydrarec-hybrid"] == {"seqrepro.models.attention.hydra"}
+    assert modules["no-attention"] == modules["sasrec"] == set()
