@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqrepro.models.attention.interface import NORM_FLOOR, State, counts
+from seqrepro.models.attention.interface import NORM_FLOOR, State, counts, wide
 from seqrepro.models.attention.linear import LinearAttention
 
 FIRST_POWER = 0.5
@@ -32,18 +32,18 @@ class Cottention(LinearAttention):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, real: Tensor | None, causal: bool) -> Tensor:
         """As the interface has it."""
-        scale = self._scale(counts(value, real, causal))
-        if self.divide == "values":
-            return super().forward(query, key, value / scale, real, causal)
-        return super().forward(query, key, value, real, causal) / scale
+        with wide(value) as (v,):
+            scale = self._scale(counts(v, real, causal))
+            if self.divide == "values":
+                return super().forward(query, key, v / scale, real, causal).to(value.dtype)
+            return (super().forward(query, key, v, real, causal) / scale).to(value.dtype)
 
     def step(self, query: Tensor, key: Tensor, value: Tensor, state: State) -> tuple[Tensor, State]:
         """As the interface has it."""
-        scale = self._scale((state["place"] + 1)[None].to(value.dtype))[:, 0]
-        if self.divide == "values":
-            return super().step(query, key, value / scale, state)
-        mixed, after = super().step(query, key, value, state)
-        return mixed / scale, after
+        with wide(value) as (v,):
+            scale = self._scale((state["place"] + 1)[None].to(v.dtype))[:, 0]
+            mixed, after = super().step(query, key, v / scale if self.divide == "values" else v, state)
+            return (mixed if self.divide == "values" else mixed / scale).to(value.dtype), after
 
     def query_features(self, query: Tensor, places: Tensor) -> Tensor:
         """[B, T, H, d] -> [B, T, H, d]."""
