@@ -51,7 +51,7 @@ class Performer(LinearAttention):
         projected = scaled @ self.directions.to(vectors.dtype).T
         exponents = projected - scaled.square().sum(-1, keepdim=True) / 2
         if stabilised:
-            exponents = exponents - projected.amax(-1, keepdim=True).detach()
+            exponents = exponents - projected.amax(-1, keepdim=True)
         return (exponents.exp() + OFFSET) / sqrt(len(self.directions))
 
 
