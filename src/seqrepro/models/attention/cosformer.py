@@ -4,7 +4,7 @@
 
 M is the longest length of the model. In the authors' code it is that of the batch, so that a score depends on how long
 other rows are. Only t - s counts, so padding on the left changes nothing. Where relu leaves nothing of a query, the
-mixture is 0.
+mixture is 0; the normaliser is at least 1e-6.
 
 Time 2 T D d; the state is 2 d (d + 1) numbers a head.
 """

@@ -1,7 +1,7 @@
 """The generic form of linear attention, of which most methods are a choice of features.
 
     A_t = sum over s of f_k(k_s) v_s^T,  z_t = sum over s of f_k(k_s)          s real, and s <= t if causal
-    out_t = f_q(q_t) A_t / (f_q(q_t) . z_t)                                   the normaliser only if the method has one
+    out_t = f_q(q_t) A_t / (f_q(q_t) . z_t + 1e-6)                            the normaliser only if the method has one
 
 Causal rows are computed in chunks of C positions, within which the matrix of scores is small and before which the sum
 A is all that counts: time T (C + r) d a head and memory (T / C) r d, where the plain prefix sums A_1..A_T would take
