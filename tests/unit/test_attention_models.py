@@ -5,6 +5,7 @@ import torch
 
 from attention_table import DIRECTIONS, MAX_LENGTH, METHODS, expectation
 from made_data import random_rows, sequences_of
+from seqrepro.models.attention.mixer import build_mixer
 from seqrepro.models.interfaces import build_sequential
 
 N_ITEMS = 25
@@ -30,6 +31,22 @@ def gap_of_pasts(model, *pasts):
     """Between the representations at item 7 after one past and after another."""
     first, second = (model.last_hidden(sequences_of([[*past, 7]], N_ITEMS)) for past in pasts)
     return (first - second).abs().max().item()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("method", ["softmax sdpa", "softmax naive"])
+def test_the_maps_around_dot_product_attention_are_those_of_torch(method, causal):
+    """torch.nn.MultiheadAttention with the same weights, rows padded on the right."""
+    torch.manual_seed(1)
+    states, real = torch.randn(2, 6, 8), torch.arange(6) < torch.tensor([[6], [4]])
+    mixer = build_mixer(METHODS[method][0], 8, 2, MAX_LENGTH, causal)
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    names = {"query_key_value.weight": "in_proj_weight", "query_key_value.bias": "in_proj_bias"}
+    names |= {"output.weight": "out_proj.weight", "output.bias": "out_proj.bias"}
+    theirs.load_state_dict({names[name]: weight for name, weight in mixer.state_dict().items()})
+    later = torch.ones(6, 6, dtype=torch.bool).triu(1) if causal else None
+    expected, _ = theirs(states, states, states, key_padding_mask=~real, attn_mask=later, need_weights=False)
+    torch.testing.assert_close(mixer(states, real)[real], expected[real], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("method", "frame"), CASES)
