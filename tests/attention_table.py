@@ -82,7 +82,7 @@ def hydra(own, q, k, v, real, causal):
         w = w * own.decay.sigmoid().view(by_feature) ** distances(q)[..., None, None]
     if own.scale == "norm":
         mixed = (w * v[:, None]).sum(2, keepdim=True)
-        return w * own.norm.weight.view(by_feature) / mixed.square().mean((-2, -1), keepdim=True).sqrt()
+        return w * own.norm.weight.view(by_feature) / (mixed.square().mean((-2, -1), keepdim=True) + 1e-12).sqrt()
     power = own.power.sigmoid().view(by_feature) if own.scale == "learned" else POWERS[own.scale]
     return w / sees.sum(2, keepdim=True) ** power
 

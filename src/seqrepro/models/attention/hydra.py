@@ -10,9 +10,9 @@ With as many heads as features, the summary of the past of each head is one numb
 Products are by feature. The scores q^_td k^_sd are signed and sum over d to a cosine; there is no softmax-like
 normaliser. So the mixture grows with the length of the history, and `scale` says what is done about it, with c_t the
 number of real positions that are summed: `none` (as published), `mean` c_t, `root` sqrt(c_t), `learned`
-c_t^sigmoid(p) with a p for each feature, 0.5 at first, and `norm`, the root mean square of the mixture, with a gain.
-`decay` learns an a in (0, 1) for each feature, which starts between 0.9 and 0.999. In both directions the sum is then
-over a^|t-s|.
+c_t^sigmoid(p) with a p for each feature, 0.5 at first, and `norm`, the root of the mean square of the mixture plus
+1e-12, with a gain. `decay` learns an a in (0, 1) for each feature, which starts between 0.9 and 0.999. In both
+directions the sum is then over a^|t-s|.
 
 A padding position has a key of norm 1 as any other, so padding is taken out after the norm. There is no dropout here:
 no probabilities are there to drop.
@@ -39,7 +39,7 @@ class Hydra(Attention):
         super().__init__()
         self.scale = scale
         self.power = nn.Parameter(torch.full((width,), FIRST_POWER)) if scale == "learned" else None
-        self.norm = nn.RMSNorm(width) if scale == "norm" else None
+        self.norm = nn.RMSNorm(width, eps=NORM_FLOOR**2) if scale == "norm" else None
         self.decay = nn.Parameter(torch.linspace(*FIRST_DECAYS, width).logit()) if decay else None
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, real: Tensor | None, causal: bool) -> Tensor:
