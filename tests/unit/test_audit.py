@@ -11,6 +11,7 @@ import pytest
 from seqrepro.cli import main
 from seqrepro.config.suite_plan import TABLES
 from seqrepro.files import canonical_json, read_json, sha256_file, sha256_text, write_json
+from seqrepro.provenance.audit import KEPT_ELSEWHERE
 from seqrepro.provenance.manifest import ROOT as MANIFEST
 from seqrepro.provenance.manifest import write_manifest
 from seqrepro.provenance.sidecar import path_of, write_sidecar
@@ -315,6 +316,29 @@ def test_weights_and_data_may_be_elsewhere(audit, finished):
     rows = {tuple(line.split()[:2]): int(line.split()[2]) for line in out.splitlines()[1:]}
     assert rows["artifact", "absent"] == 4
     assert rows["sidecar", "absent"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere"),
+    [
+        ("model.safetensors", True),
+        ("log.jsonl", True),
+        ("probes/exposure/topk.parquet", True),
+        ("probes/robustness/ranks-insert_random-0.2.parquet", True),
+        ("probes/robustness/robustness.parquet", False),
+        ("probes/exposure/exposure.json", False),
+        ("history.parquet", False),
+        ("metrics.json", False),
+        ("ranks.parquet", False),
+        ("timing.json", False),
+        ("provenance.json", False),
+    ],
+)
+def test_the_audit_misses_what_git_has_and_nothing_else(name, elsewhere):
+    path = f"results/runs/beauty/sasrec-cross_entropy-00000000/seed-1/{name}"
+    command = ["git", "check-ignore", "--quiet", "--no-index", path]
+    assert (subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == 0) == elsewhere
+    assert bool(KEPT_ELSEWHERE.search(path)) == elsewhere
 
 
 def test_weights_that_are_there_are_checked(audit, trained):

@@ -47,8 +47,9 @@ def test_the_audit_passes_and_finds_a_changed_byte(finished):
 
 def test_tables_and_report_can_be_rebuilt_without_data_or_weights(finished):
     before = finished.read("results/quick/tables/metrics.csv")
-    kept_elsewhere = [path for name in ("*.safetensors", "topk.parquet") for path in finished.folder.rglob(name)]
-    assert len(kept_elsewhere) == 10
+    names = ("*.safetensors", "topk.parquet", "ranks-*.parquet", "log.jsonl")
+    kept_elsewhere = [path for name in names for path in finished.folder.rglob(name)]
+    assert len(kept_elsewhere) == 21
     for path in [*kept_elsewhere, *(finished.folder / "data").rglob("*.parquet")]:
         path.unlink()
     (finished.folder / "results/quick/tables/metrics.csv").unlink()

@@ -20,7 +20,7 @@ from seqrepro.request import Request
 FAILING = ("changed", "missing", "inconsistent")
 SIDECAR_FIELDS = {"request_sha256": str, "inputs": dict, "outputs": dict, "code": str, "git": dict}
 MADE_BY_STEPS = re.compile(r"^(data|results)/")
-KEPT_ELSEWHERE = re.compile(r"^data/|\.safetensors$|/topk\.parquet$")  # by DVC, not by git
+KEPT_ELSEWHERE = re.compile(r"^data/|\.safetensors$|/(topk|ranks-[^/]+)\.parquet$|/log\.jsonl$")  # by DVC, not by git
 
 
 @dataclass(frozen=True)
