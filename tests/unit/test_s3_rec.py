@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from made_data import GRADIENT, SASREC, random_rows, rows_of, sequences_of, train_request, write_prepared
+from seqrepro.config.load import load_parameters
+from seqrepro.config.overrides import setup_of
 from seqrepro.data.splits import leave_one_out
 from seqrepro.errors import InputError
 from seqrepro.files import write_parquet
@@ -228,3 +231,9 @@ def test_items_without_attributes_cannot_be_learnt_from(tmp_path):
     inputs = write_prepared(tmp_path / "data", ROWS, V)
     with pytest.raises(InputError, match=r"pretraining: the items have no attributes; expected some in items\.parquet"):
         train.run(train_request(inputs, S3REC, RECIPE, str(tmp_path / "runs/run")))
+
+
+@pytest.mark.parametrize(("dataset", "epochs"), [("beauty", 150), ("toys", 150), ("sports", 100), ("yelp", 100)])
+def test_pretraining_is_as_long_as_its_authors_name_it_for_each_dataset(dataset, epochs):
+    parameters = load_parameters(Path(__file__).parents[2] / "params.yaml")
+    assert setup_of(parameters, "s3-rec", dataset).training.pretraining.epochs == epochs
