@@ -11,6 +11,7 @@ from scipy import stats
 
 from made_surface import BEST, EPOCHS, PROBES, SIDES, write_sharpness, write_surface
 from seqrepro.report import curvature, geometry, planes
+from seqrepro.report.drawing import layout
 from seqrepro.report.probed import chosen, read_probe
 
 
@@ -43,7 +44,7 @@ READ = {
     planes.contours: landscapes,
     planes.surfaces: landscapes,
 }
-SIZES = {"eigenvalues": 12, "spectrum": 6, "slices": 30, "trajectory": 9, "contours": 50, "surface": 50}
+SIZES = {"eigenvalues": 12, "spectrum": 6, "lines": 30, "trajectory": 9, "contours": 50, "surface": 50}
 
 
 def test_each_value_is_read_with_its_run(runs):
@@ -108,9 +109,9 @@ def test_the_planes_of_all_models_have_one_scale_and_one_bar(runs):
 def test_a_place_without_a_model_stays_empty(runs):
     shown = planes._shown(landscapes(runs)) * 3
     figure = Figure()
-    planes._paint_contours(shown[:5], geometry.layout(5, 4), figure)
+    planes._paint_contours(shown[:5], layout(5, 4), figure)
     assert len(figure.axes) == 5 + 1
-    assert [geometry.layout(count, 4) for count in (1, 4, 5, 7, 9)] == [(1, 1), (1, 4), (2, 3), (2, 4), (3, 3)]
+    assert [layout(count, 4) for count in (1, 4, 5, 7, 9)] == [(1, 1), (1, 4), (2, 3), (2, 4), (3, 3)]
 
 
 def test_levels_enclose_every_loss():

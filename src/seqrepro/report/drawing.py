@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO, StringIO
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 from seqrepro.files import atomic, write_parquet, write_text
@@ -52,6 +55,8 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH, WIDE = 4.7, 9.6  # inches
 DPI = {False: 160, True: 110}  # of the PNG; by whether it is wide
+NAME, NAME_ROW = 8.5, 0.2  # size of the names below a figure in points, height of a row of them in inches
+MARK, APART, MARGIN = 2.8 * NAME, 2.0 * NAME, 10.0  # points: before a name, between columns of names, at both ends
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,34 @@ def draw_panels(
 def color_of(index: int) -> str:
     """The colour of the model with this number in a figure."""
     return SERIES[index] if index < len(SERIES) else OTHERS
+
+
+def layout(count: int, most: int) -> tuple[int, int]:
+    """How many panels, or names, stand below each other and beside each other, at most so many."""
+    down = ceil(count / most)
+    return down, ceil(count / down)
+
+
+def names_layout(titles: list[str], width: float, most: int) -> tuple[int, int]:
+    """Rows and columns of names below a figure of so many inches: as many columns as fit, at most so many."""
+    widest = max(TextPath((0, 0), title, NAME).get_extents().width for title in titles)
+    fitting = int((72 * width - MARGIN + APART) // (widest + MARK + APART))
+    return layout(len(titles), max(1, min(most, fitting)))
+
+
+def names_height(rows: list[Row], width: float = WIDTH, most: int = 2) -> float:
+    """Inches that `name_models` takes below a figure of these rows."""
+    return NAME_ROW * names_layout(list(dict.fromkeys(row["title"] for row in rows)), width, most)[0]
+
+
+def name_models(axes: Axes, most: int = 2) -> None:
+    """Name each model of a panel once, below the figure and outside all panels, so that none of them shrinks for it."""
+    handles, labels = axes.get_legend_handles_labels()
+    own = dict(zip(labels, handles, strict=True))
+    figure: Any = axes.get_figure()
+    columns = names_layout(list(own), figure.get_figwidth(), most)[1]
+    look = {"loc": "outside lower left", "ncols": columns, "fontsize": NAME, "borderpad": 0, "frameon": False}
+    figure.legend(list(own.values()), list(own), **look)
 
 
 def inline(svg: str, name: str, alt: str) -> str:

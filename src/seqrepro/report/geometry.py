@@ -6,7 +6,6 @@ solutions are in `seqrepro.report.planes`.
 
 from functools import partial
 from itertools import groupby
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import PAPER, SOFT, WIDE, WIDTH, Drawn, color_of, draw, draw_panels
+from seqrepro.report.drawing import (
+    PAPER,
+    SOFT,
+    WIDE,
+    WIDTH,
+    Drawn,
+    color_of,
+    draw,
+    draw_panels,
+    layout,
+    name_models,
+    names_height,
+)
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 OWN = (("title", TEXT), ("folder", TEXT), ("seed", WHOLE))
@@ -26,7 +37,7 @@ LINES = pa.schema([*OWN, ("kind", TEXT), ("x", pa.float32()), ("loss", pa.float3
 KINDS = {  # of lines: title, meaning of x
     "random": ("Along a random direction", "step, in norms of the network's own rows"),
     "eigenvector_1": ("Along the sharpest direction", "distance"),
-    "eigenvector_2": ("Along the second sharpest direction", "distance"),
+    "eigenvector_2": ("Along the second sharpest", "distance"),
     "line": ("From each solution to the other", "0: its own weights, 1: the other's"),
 }
 ALONG = {  # the training: measure, title
@@ -41,6 +52,7 @@ TRAJECTORIES = pa.schema([*OWN, ("epoch", WHOLE), ("is_best", pa.bool_()), *((na
 BARS = ("eigenvalue", "smallest_eigenvalue")
 OVER = " over epoch"
 FLOOR, KEPT = 1e-7, 4  # of the density: the lowest that is shown, as a share of its peak; one point in so many
+BESIDE = 4  # names beside each other, at most, below a wide figure
 SPREAD = 10.0  # numbers above 0 that differ by this factor have a logarithmic axis
 
 
@@ -55,7 +67,7 @@ def eigenvalues(folder: Path, dataset: str, title: str, rows: list[Row]) -> list
         "where training ended. A bar is the mean of the seeds, a dot a seed.",
     }
     paint = partial(_paint_bars, rows)
-    return [draw(folder / f"eigenvalues-{dataset}", rows, EIGENVALUES, paint, _height(rows), **words)]
+    return [draw(folder / f"eigenvalues-{dataset}", rows, EIGENVALUES, paint, 3.3 + names_height(rows), **words)]
 
 
 def density(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
@@ -69,7 +81,7 @@ def density(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Dra
         "seed. Most eigenvalues are close to 0.",
     }
     paint = partial(_paint_density, rows)
-    stem, size = folder / f"spectrum-{dataset}", (WIDTH, _height(rows))
+    stem, size = folder / f"spectrum-{dataset}", (WIDTH, 3.3 + names_height(rows))
     return [
         draw_panels(stem, rows, DENSITIES, lambda figure: paint(figure.add_subplot()), size, as_text=False, **words)
     ]
@@ -86,8 +98,9 @@ def slices(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Draw
         "caption": "The training loss on lines through the solutions, which are at 0; one line a seed. A random "
         "direction hardly ever leads where the loss rises most; an eigenvector does.",
     }
-    paint, size = partial(_paint_slices, rows, kinds), (WIDE, 0.6 + 2.9 * layout(len(kinds), 3)[0])
-    return [draw_panels(folder / f"slices-{dataset}", rows, LINES, paint, size, as_text=False, **words)]
+    height = 0.4 + 2.9 * layout(len(kinds), 3)[0] + names_height(rows, WIDE, BESIDE)
+    paint, size = partial(_paint_slices, rows, kinds), (WIDE, height)
+    return [draw_panels(folder / f"lines-{dataset}", rows, LINES, paint, size, as_text=False, **words)]
 
 
 def trajectories(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
@@ -100,10 +113,8 @@ def trajectories(folder: Path, dataset: str, title: str, rows: list[Row]) -> lis
         "caption": "Along training, on a fixed sample of users without dropout, one line a seed; a dot marks the "
         "epoch that was kept. Sharpness of batches: the mean rise of the loss of a batch after one step of SAM.",
     }
-    paint = partial(_paint_trajectories, epochs)
-    return [
-        draw_panels(folder / f"trajectory-{dataset}", epochs, TRAJECTORIES, paint, (WIDE, 7.6), as_text=True, **words)
-    ]
+    paint, size = partial(_paint_trajectories, epochs), (WIDE, 7.4 + names_height(epochs, WIDE, BESIDE))
+    return [draw_panels(folder / f"trajectory-{dataset}", epochs, TRAJECTORIES, paint, size, as_text=True, **words)]
 
 
 def models_of(rows: list[Row]) -> list[str]:
@@ -116,12 +127,6 @@ def lines_of(rows: list[Row], models: list[str]) -> list[tuple[int, list[Row]]]:
     ordered = sorted(rows, key=lambda row: (models.index(row["folder"]), row["seed"]))  # stable: x stays in order
     groups = groupby(ordered, key=lambda row: (row["folder"], row["seed"]))
     return [(models.index(model), list(line)) for (model, _), line in groups]
-
-
-def layout(count: int, most: int) -> tuple[int, int]:
-    """How many panels stand below each other and beside each other, at most so many."""
-    down = ceil(count / most)
-    return down, ceil(count / down)
 
 
 def _by_epoch(rows: list[Row]) -> list[Row]:
@@ -158,7 +163,7 @@ def _paint_bars(rows: list[Row], axes: Axes) -> None:
     axes.grid(axis="y")
     axes.set_xlabel("place, from each end of the spectrum")
     axes.set_title("Eigenvalues of the Hessian")
-    _name_models(axes, 2)
+    name_models(axes)
 
 
 def _paint_density(rows: list[Row], axes: Axes) -> None:
@@ -170,7 +175,7 @@ def _paint_density(rows: list[Row], axes: Axes) -> None:
     axes.grid(axis="y")
     axes.set_xlabel("eigenvalue")
     axes.set_title("Spectral density of the Hessian")
-    _name_models(axes, 2)
+    name_models(axes)
 
 
 def _paint_slices(rows: list[Row], kinds: list[str], figure: Figure) -> None:
@@ -186,7 +191,7 @@ def _paint_slices(rows: list[Row], kinds: list[str], figure: Figure) -> None:
         axes.set_xlabel(KINDS[kind][1])
         axes.set_ylabel("training loss")
         axes.set_title(KINDS[kind][0])
-    _name_models(figure.axes[0], 4)
+    name_models(figure.axes[0], BESIDE)
 
 
 def _paint_trajectories(rows: list[Row], figure: Figure) -> None:
@@ -208,20 +213,7 @@ def _paint_trajectories(rows: list[Row], figure: Figure) -> None:
         axes.set_xlabel("epoch")
         axes.grid(axis="y")
         axes.set_title(title)
-    _name_models(figure.axes[0], 4)
-
-
-def _height(rows: list[Row]) -> float:
-    """Of a panel, with room for the names of models below it."""
-    return 3.3 + 0.2 * ceil(len(models_of(rows)) / 2)
-
-
-def _name_models(axes: Axes, most: int) -> None:
-    """Name each model of a panel once, below the figure, at most so many beside each other."""
-    handles, labels = axes.get_legend_handles_labels()
-    own = dict(zip(labels, handles, strict=True))
-    look: dict[str, Any] = {"loc": "outside lower left", "ncols": layout(len(own), most)[1], "fontsize": 8.5}
-    axes.figure.legend(list(own.values()), list(own), frameon=False, **look)
+    name_models(figure.axes[0], BESIDE)
 
 
 def _look(index: int, line: list[Row]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import PAPER, WIDE, WIDTH, Drawn, draw_panels
-from seqrepro.report.geometry import OWN, layout, models_of
+from seqrepro.report.drawing import PAPER, WIDE, WIDTH, Drawn, draw_panels, layout
+from seqrepro.report.geometry import OWN, models_of
 
 PLANES = pa.schema([*OWN, *((name, pa.float32()) for name in ("x", "y", "loss"))])
 COLORS, LEVELS, ACROSS = "cividis", 13, 4  # panels side by side

@@ -19,7 +19,7 @@ from seqrepro.files import Json
 from seqrepro.ledger.evidence import Row, seed_folder
 from seqrepro.ledger.measurements import bin_text
 from seqrepro.ledger.statistics import Part, degrees_of_freedom, t_interval
-from seqrepro.report.drawing import INK, MARKERS, PAPER, SOFT, Drawn, color_of, draw
+from seqrepro.report.drawing import INK, MARKERS, PAPER, SOFT, Drawn, color_of, draw, name_models, names_height
 
 METRIC = "ndcg@10"
 UNPERTURBED = "none"  # as the robustness probe calls the true history
@@ -84,7 +84,7 @@ def slices(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Draw
         "caption": f"{METRIC} on the test split, by training interactions of the user and of the held-out item, with "
         "95 % intervals over users, and over seeds where there are several. Below each bin: its users.",
     }
-    height = 0.8 + 2.3 * len(shown) + _legend_height(models)
+    height = 0.8 + 2.3 * len(shown) + names_height(rows)
     paint = partial(_paint_slices, rows, models, shown)
     return [draw(folder / f"slices-{dataset}", rows, SLICES, paint, height, (len(shown), 1), **words)]
 
@@ -98,7 +98,7 @@ def _dots(stem: Path, title: str, rows: list[Row], models: list[str]) -> list[Dr
         "caption": f"{METRIC} with a disturbed history, as a share of that with the true one; a dot a seed. "
         "At 100 % the disturbance costs nothing.",
     }
-    height = 1.3 + len(names) * (0.2 + 0.22 * len(models))
+    height = 0.9 + len(names) * (0.2 + 0.22 * len(models)) + names_height(rows)
     return [draw(stem, rows, ROBUSTNESS, partial(_paint_dots, rows, names, models), height, **words)]
 
 
@@ -111,7 +111,7 @@ def _curves(stem: Path, title: str, rows: list[Row], models: list[str], kinds: l
         "disturbance. A line is the mean of a model's seeds, with a 95 % t-interval where there are two or more.",
     }
     grid = (-(-len(kinds) // 2), min(2, len(kinds)))
-    height = 0.5 + 2.2 * grid[0] + _legend_height(models)
+    height = 0.5 + 2.2 * grid[0] + names_height(rows)
     paint = partial(_paint_curves, rows, models, kinds)
     return [draw(stem.with_name(f"{stem.name}-by-strength"), rows, ROBUSTNESS, paint, height, grid, **words)]
 
@@ -131,7 +131,7 @@ def _paint_dots(rows: list[Row], names: list[str], models: list[str], axes: Axes
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, handletextpad=0.1, borderpad=0)
+    name_models(axes)
     axes.set_title("What is left of " + rows[0]["metric"])
 
 
@@ -152,7 +152,7 @@ def _paint_curves(rows: list[Row], models: list[str], kinds: list[str], *panels:
     _share_heights(list(panels[: len(kinds)]))
     for axes in panels[len(kinds) :]:
         axes.remove()
-    _legend(panels[0])
+    name_models(panels[0])
 
 
 def _paint_line(rows: list[Row], index: int, axes: Axes) -> None:
@@ -189,7 +189,7 @@ def _paint_slices(rows: list[Row], models: list[str], shown: list[str], *panels:
         axes.set_xlabel(SLICED[name][1])
         axes.set_ylabel(METRIC)
         axes.set_title(SLICED[name][0], fontsize=10)
-    _legend(panels[0])
+    name_models(panels[0])
 
 
 def _paint_bins(rows: list[Row], places: list[Any], index: int, n_models: int, axes: Axes) -> None:
@@ -226,18 +226,6 @@ def _share_heights(panels: list[Axes]) -> None:
     low, high = min(axes.get_ylim()[0] for axes in panels), max(axes.get_ylim()[1] for axes in panels)
     for axes in panels:
         axes.set_ylim(max(0.0, low), high)
-
-
-def _legend(axes: Axes) -> None:
-    """Each model once, below all panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    own = dict(zip(labels, handles, strict=True))
-    figure: Any = axes.get_figure()
-    figure.legend(list(own.values()), list(own), loc="outside lower left", ncols=2, frameon=False, borderpad=0)
-
-
-def _legend_height(models: list[str]) -> float:
-    return 0.22 * -(-len(models) // 2)
 
 
 def _look(index: int, title: str) -> dict[str, Any]:

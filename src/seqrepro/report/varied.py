@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from seqrepro.ledger.evidence import Row
 from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.variations import VARIATIONS
-from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw
+from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height
 
 SHOWN = {"ndcg@10": "ndcg@10 on the test split", "lambda_max": "Largest eigenvalue of the Hessian"}
 LOGARITHMIC = 20  # the axis of settings is, if the largest is so many times the smallest
@@ -31,7 +31,8 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
             "Dotted: the same model with nothing varied.",
         }
         stem = folder / f"varied-{dataset}-{experiment}-{_slug(group)}-{_slug(measure)}"
-        drawn.append(draw(stem, listed, VARIATIONS, partial(_paint, listed, group, SHOWN[measure]), 3.4, **words))
+        paint, height = partial(_paint, listed, group, SHOWN[measure]), 3.2 + names_height(listed)
+        drawn.append(draw(stem, listed, VARIATIONS, paint, height, **words))
     return drawn
 
 
@@ -54,7 +55,7 @@ def _paint(rows: list[Row], group: str, label: str, axes: Axes) -> None:
     axes.grid(axis="y")
     axes.set_xlabel(group)
     axes.set_title(label)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, borderpad=0)
+    name_models(axes)
 
 
 def _place(row: Row) -> tuple[str, str, str]:
