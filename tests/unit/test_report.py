@@ -105,7 +105,7 @@ def test_headings_descend_in_order_and_head_cells_say_what_they_head(written, na
     assert set(found.heads) <= {"col", "row"}
 
 
-WITHOUT_TEXT = {f"{name}-beauty" for name in ("spectrum", "slices", "contours", "surface")}
+WITHOUT_TEXT = {f"{name}-beauty" for name in ("spectrum", "lines", "contours", "surface")}
 
 
 def test_figures_stand_beside_the_data_that_they_show(written):
