@@ -98,9 +98,9 @@ class Workflow:
         requests = self.plan.of("probe").values()
         return [f"{request.folder}/{RESULTS[request.module.rsplit('.', 1)[1]]}" for request in requests]
 
-    def probes(self, kind: str) -> str:
-        """A pattern of the names of all probes of a kind."""
-        names = [re.escape(name) for name, probe in self.parameters.probes.items() if probe.kind == kind]
+    def probes(self, *kinds: str) -> str:
+        """A pattern of the names of all probes of some kinds."""
+        names = [re.escape(name) for name, probe in self.parameters.probes.items() if probe.kind in kinds]
         return "|".join(names) or "(?!)"
 
     def other_weights(self, wildcards: Any) -> list[str]:

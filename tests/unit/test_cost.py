@@ -3,7 +3,9 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +18,7 @@ from seqrepro.errors import InputError
 from seqrepro.files import read_json, sha256_file, write_json, write_parquet
 from seqrepro.ledger import compare, judge
 from seqrepro.ledger.claims import PAPERS, read_claims
-from seqrepro.probes import cost
+from seqrepro.probes import cost, turns
 from seqrepro.probes.measurements import SCHEMA
 from seqrepro.report import site
 from seqrepro.request import Request
@@ -69,7 +71,7 @@ def test_it_measures_the_training_that_the_run_had(tmp_path):
 
 
 def test_the_interval_by_hand():
-    ratio, low, high = cost.interval([4.0, 6.0, 16.0], [2.0, 1.5, 2.0])  # 2, 4 and 8
+    ratio, low, high = turns.interval([4.0, 6.0, 16.0], [2.0, 1.5, 2.0])  # 2, 4 and 8
     reach = 4.302653 * math.log(2) / math.sqrt(3)  # t of 2 degrees of freedom, deviation log 2
     assert ratio == pytest.approx(4)
     assert (low, high) == (pytest.approx(4 * math.exp(-reach), rel=1e-6), pytest.approx(4 * math.exp(reach), rel=1e-6))
@@ -91,20 +93,19 @@ def test_steps_are_those_of_a_training(runs, tmp_path):
 
 
 def test_blocks_go_there_and_back():
-    order = []
+    order, cpu = [], torch.device("cpu")
+    sides = [turns.Side(partial(lambda name, times: order.append(f"{name}{times}"), name), 3, cpu) for name in "ab"]
+    turns.take_turns(sides, 2)
+    assert order == ["a3", "b3", "b3", "a3"] * 2
+    assert [len(side.each) for side in sides] == [4, 4]
+    assert sides[0].each == [seconds / 3 for seconds in sides[0].seconds]
 
-    class Known:
-        def __init__(self, name):
-            self.trainer, self.name = self, name
 
-        def take_steps(self, count):
-            order.append(f"{self.name} warms up for {count}")
-
-        def block(self, steps):
-            order.append(f"{self.name}{steps}")
-
-    cost.take_turns([Known("a"), Known("b")], 2, 3, 1)
-    assert order == ["a warms up for 1", "b warms up for 1", *["a3", "b3", "b3", "a3"] * 2]
+def test_the_warm_up_is_not_timed():
+    taken = []
+    trainer = SimpleNamespace(take_steps=taken.append, device=torch.device("cpu"))
+    (side,) = cost.time_steps([trainer], {"rounds": 1, "steps": 2, "warm_up": 5})
+    assert taken == [5, 2, 2] and len(side.seconds) == 2
 
 
 def test_a_step_of_sam_beside_one_of_adam(runs, tmp_path):
@@ -115,7 +116,7 @@ def test_a_step_of_sam_beside_one_of_adam(runs, tmp_path):
 
     blocks = {side: [values[f"{side}seconds_per_step over block", at] for at in (1, 2)] for side in ("", "against_")}
     found = tuple(values[name, None] for name in ("ratio", "ratio_low", "ratio_high"))
-    assert found == pytest.approx(cost.interval(*blocks.values())) and found[1] < found[0] < found[2]
+    assert found == pytest.approx(turns.interval(*blocks.values())) and found[1] < found[0] < found[2]
     assert values["passes_per_step", None] == 2 and values["against_passes_per_step", None] == 1
     assert min(blocks[""]) < values["seconds_per_step", None] < max(blocks[""])
     examples = sum(len(row) > 3 for row in random_rows(50, N_ITEMS, seed=3))  # two items of each are held out

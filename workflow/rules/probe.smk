@@ -85,3 +85,17 @@ use rule probe as probe_traps with:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
     wildcard_constraints:
         probe=PLAN.probes("traps"),
+
+
+use rule probe as probe_attention with:
+    output:
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/measurements.parquet",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/machine.json",
+        "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
+    wildcard_constraints:
+        probe=PLAN.probes("attention", "timing"),
+    threads: lambda wildcards: PLAN.train_resources(wildcards)["threads"]
+    resources:
+        gpu=lambda wildcards: PLAN.train_resources(wildcards)["gpu"],
+        runtime=240,
+        mem_mb=16000,

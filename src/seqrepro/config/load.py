@@ -12,7 +12,7 @@ from seqrepro.config.check_settings import setting_faults
 from seqrepro.config.faults import Location, dotted, explain, line_of, nearest
 from seqrepro.config.fit import misfit
 from seqrepro.config.parameters import Parameters
-from seqrepro.config.probes import OTHERS, Cost
+from seqrepro.config.probes import OTHERS, Cost, Timing
 from seqrepro.config.training import Gradient
 from seqrepro.errors import InputError
 
@@ -118,7 +118,7 @@ def _misfits(parameters: Parameters) -> Iterator[tuple[Location, str]]:
         if recipe is not None and (why := misfit(model.architecture, recipe)):
             yield ("models", key, "training"), why
     for key, probe in parameters.probes.items():
-        if isinstance(probe, Cost):
+        if isinstance(probe, Cost | Timing):
             kind = parameters.training[parameters.models[probe.against].training]
             if not isinstance(kind, Gradient):
                 yield ("probes", key, "against"), f"found '{probe.against}', a closed form, expected a trained model"

@@ -18,9 +18,11 @@ RESULTS = {  # what other steps read, by kind
     "traps": "measurements.parquet",
     "slices": "slices.parquet",
     "trajectory": "measurements.parquet",
+    "attention": "measurements.parquet",
+    "timing": "measurements.parquet",
 }
 OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
-TRAINS = ("trajectory", "cost")  # kinds that train, with all that the run's training needs
+TRAINS = ("trajectory", "cost", "timing")  # kinds that train, with all that the run's training needs
 Probed = Literal["trained", "all"]
 
 
@@ -137,6 +139,35 @@ class Cost(Configuration):
     models: Literal["trained"] = identity("trained", description="trained: by gradients")
 
 
+class Attention(Configuration):
+    """Time, memory and operations of a run's attention, against length and width, beside dot-product attention."""
+
+    kind: Literal["attention"]
+    lengths: Ascending = Field(description="T, ascending")
+    widths: Ascending = Field(description="D, ascending; those that are no multiple of the run's heads are left out")
+    width_length: int = Field(1024, ge=1, description="the length at which widths are compared")
+    rows: int = Field(4, ge=1, description="of a batch, where it is constant")
+    tokens: int = Field(16384, ge=1, description="positions of all rows, where they are constant; at least one row")
+    fit_from: int = Field(1024, ge=1, description="slopes are fitted to lengths from here on")
+    rounds: int = Field(5, ge=1, description="each of two blocks of every method, there and back")
+    block_seconds: float = Field(0.1, gt=0, description="a form is repeated until a block takes about so long")
+    largest_matrix_mb: int = Field(1024, ge=1, description="no explicit matrix of scores is larger; in MiB")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = identity(False, description="whether torch compiles what is timed; it needs a C++ compiler")
+    models: Literal["trained"] = identity("trained", description="trained: by gradients")
+
+
+class Timing(Configuration):
+    """Steps of training and inference of a whole run, beside those of another model's, and what attention can give."""
+
+    kind: Literal["timing"]
+    against: str = Field(description="a model: the other side")
+    rounds: int = Field(10, ge=1, description="each of two blocks of either model, there and back")
+    steps: int = Field(10, ge=1, description="of training, a block")
+    warm_up: int = Field(10, ge=0, description="steps of both before the first round")
+    models: Literal["trained"] = identity("trained", description="trained: by gradients")
+
+
 class Traps(Configuration):
     """What becomes of a run's test metrics if seen items score 0 and padding competes, as in S3-Rec's code."""
 
@@ -154,5 +185,6 @@ class Trajectory(OnTrainingLoss):
 
 
 Probe = Annotated[
-    Robustness | Exposure | Slices | Sharpness | Landscape | Trajectory | Cost | Traps, Field(discriminator="kind")
+    Robustness | Exposure | Slices | Sharpness | Landscape | Trajectory | Cost | Attention | Timing | Traps,
+    Field(discriminator="kind"),
 ]

@@ -18,23 +18,21 @@ sharpness-aware step do not hold theirs together. The peak of the process is not
 """
 
 import gc
-import math
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
-from scipy import stats
 from torch import Tensor, nn
 
 from seqrepro.data.splits import Split
 from seqrepro.errors import InputError
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.probes.measurements import Measurement, write_measurements
+from seqrepro.probes.turns import Side, interval, take_turns
 from seqrepro.request import Request
 from seqrepro.training import machine
 from seqrepro.training.checkpoint import CheckpointStore, Identity
@@ -45,8 +43,8 @@ from seqrepro.training.views import Batch
 
 Parameters = dict[str, Any]
 TENSORS = {Tensor, nn.Parameter}  # by type: asking each object what it is would wake lazy ones
-CONFIDENCE = 0.95
 RATIOS = ("ratio", "ratio_low", "ratio_high")
+PREFIXES = ("", "against_")
 ALIKE = ("device", "threads")  # of recipes: what a process has one of
 
 
@@ -63,22 +61,6 @@ class Watched:
         return self.objective.loss(model, batch, randomness)
 
 
-@dataclass
-class Side:
-    """One of two trainings, and the seconds of its blocks."""
-
-    trainer: Trainer
-    seconds: list[float] = field(default_factory=list)
-
-    def block(self, steps: int) -> None:
-        """Take so many steps by the clock."""
-        _wait(self.trainer.device)
-        started = time.perf_counter()
-        self.trainer.take_steps(steps)
-        _wait(self.trainer.device)
-        self.seconds.append(time.perf_counter() - started)
-
-
 def run(request: Request) -> list[Path]:
     """Measure a step of a run's training and, if there is another run, one of its training.
 
@@ -90,13 +72,37 @@ def run(request: Request) -> list[Path]:
         InputError: the two trainings have another device or another number of threads.
         CheckFailed: a loss is not a number.
     """
+    wanted, trainers = request.parameters, both_trainers(request)
+    sides = time_steps(trainers, wanted)
+    return [write_measurements(request, _measured(trainers, sides, wanted["steps"]))]
+
+
+def both_trainers(request: Request) -> list[Trainer]:
+    """The trainer of a run and, if there is another run, that of it; see `make_trainer`."""
     wanted, split = request.parameters, read_seen(request)
     both = [{"config": wanted["config"], "weights": request.inputs[2]}]
     both += [wanted["against"]] if "against" in wanted else []
     _check_alike([one["config"]["training"] for one in both])
-    sides = [Side(make_trainer(one["config"], Path(one["weights"]), split, wanted["seed"])) for one in both]
-    take_turns(sides, wanted["rounds"], wanted["steps"], wanted["warm_up"])
-    return [write_measurements(request, _measured(sides, wanted["steps"]))]
+    return [make_trainer(one["config"], Path(one["weights"]), split, wanted["seed"]) for one in both]
+
+
+def time_steps(trainers: list[Trainer], wanted: Parameters) -> list[Side]:
+    """Let trainers take blocks of steps in turns, after a warm-up; `wanted`: rounds, steps of a block, warm_up."""
+    for trainer in trainers:
+        trainer.take_steps(wanted["warm_up"])
+    sides = [Side(trainer.take_steps, wanted["steps"], trainer.device) for trainer in trainers]
+    take_turns(sides, wanted["rounds"])
+    return sides
+
+
+def paces(trainers: list[Trainer], sides: list[Side]) -> Iterator[Measurement]:
+    """What a step takes on each side, and the ratio of the times."""
+    for trainer, side, prefix in zip(trainers, sides, PREFIXES, strict=False):
+        yield from ((f"{prefix}{name}", None, value) for name, value in _pace(trainer, side).items())
+        yield from ((f"{prefix}seconds_per_step over block", n, seconds) for n, seconds in enumerate(side.each, 1))
+    own, other = sides[0].each, sides[-1].each
+    found = interval(own, other) if len(sides) == 2 else (1.0,)  # beside itself
+    yield from ((name, None, value) for name, value in zip(RATIOS, found, strict=False))
 
 
 def make_trainer(config: Parameters, weights: Path, split: Split, seed: int) -> Trainer:
@@ -109,24 +115,10 @@ def make_trainer(config: Parameters, weights: Path, split: Split, seed: int) -> 
     return trainer
 
 
-def take_turns(sides: list[Side], rounds: int, steps: int, warm_up: int) -> None:
-    """Let one or two sides take blocks of steps, there and back, so many rounds after a warm-up."""
-    for side in sides:
-        side.trainer.take_steps(warm_up)
-    for _ in range(rounds):
-        for side in [*sides, *reversed(sides)]:
-            side.block(steps)
-
-
-def interval(own: list[float], other: list[float]) -> tuple[float, float, float]:
-    """The geometric mean of the ratios of pairs of positive numbers, and its 95 % interval.
-
-    The interval is that of Student's t on the logarithms, for at least two pairs.
-    """
-    logs = [math.log(mine / theirs) for mine, theirs in zip(own, other, strict=True)]
-    mean, error = statistics.fmean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1)) * error
-    return math.exp(mean), math.exp(mean - reach), math.exp(mean + reach)
+def steps_per_epoch(trainer: Trainer) -> int:
+    """Batches of an epoch."""
+    batches: int = ceil(len(trainer.view) / trainer.batch_size)
+    return batches
 
 
 def live_bytes() -> int:
@@ -143,27 +135,19 @@ def _check_alike(recipes: list[Parameters]) -> None:
             raise InputError(f"cost: training.{key} is {found[0]} and {found[-1]}; expected the same of both models")
 
 
-def _measured(sides: list[Side], steps: int) -> Iterator[Measurement]:
-    memory = {}
-    for side, prefix in zip(sides, ("", "against_"), strict=False):
-        memory[prefix] = _memory(side.trainer, steps)
-        for name, value in (_pace(side, steps) | memory[prefix]).items():
-            yield f"{prefix}{name}", None, value
-        for number, seconds in enumerate(side.seconds, 1):
-            yield f"{prefix}seconds_per_step over block", number, seconds / steps
-    if len(sides) == 2:
-        ratios = dict(zip(RATIOS, interval(*(side.seconds for side in sides)), strict=True))
-        yield from ((name, None, value) for name, value in ratios.items())
-        yield "memory_ratio", None, memory[""]["memory_bytes"] / memory["against_"]["memory_bytes"]
-    else:
-        yield "ratio", None, 1.0  # beside itself
+def _measured(trainers: list[Trainer], sides: list[Side], steps: int) -> Iterator[Measurement]:
+    yield from paces(trainers, sides)
+    memory = [_memory(trainer, steps) for trainer in trainers]
+    for prefix, sizes in zip(PREFIXES, memory, strict=False):
+        yield from ((f"{prefix}{name}", None, value) for name, value in sizes.items())
+    if len(memory) == 2:
+        yield "memory_ratio", None, memory[0]["memory_bytes"] / memory[1]["memory_bytes"]
 
 
-def _pace(side: Side, steps: int) -> dict[str, float]:
+def _pace(trainer: Trainer, side: Side) -> dict[str, float]:
     """Seconds, passes and targets of a step, on average."""
-    trainer = side.trainer
-    seconds = statistics.median(side.seconds) / steps
-    an_epoch = -(-len(trainer.view) // trainer.batch_size)
+    seconds = statistics.median(side.each)
+    an_epoch = steps_per_epoch(trainer)
     targets = trainer.view.n_targets(trainer.model.max_length) / an_epoch
     return {
         "seconds_per_step": seconds,
@@ -194,8 +178,3 @@ def _memory(trainer: Trainer, steps: int) -> dict[str, int]:
     gc.collect()
     found = {"weight": weights, "gradient": gradients, "optimizer": before - live_bytes(), "vector": vectors}
     return {f"{name}_bytes": value for name, value in (found | {"memory": sum(found.values())}).items()}
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

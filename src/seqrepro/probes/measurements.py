@@ -1,4 +1,7 @@
-"""What most probes write: tidy rows of a measure, where it was measured if anything was varied, and its value."""
+"""What most probes write: tidy rows of a measure, where it was measured if anything was varied, and its value.
+
+A value of None says that there is none, such as the time of what would not fit into memory.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +11,7 @@ import pyarrow as pa
 from seqrepro.files import write_parquet
 from seqrepro.request import Request
 
-Measurement = tuple[str, float | None, float]
+Measurement = tuple[str, float | None, float | None]
 FILE = "measurements.parquet"
 SCHEMA = pa.schema([("measure", pa.string()), ("at", pa.float64()), ("value", pa.float64())])
 
