@@ -20,6 +20,8 @@ from seqrepro.provenance.manifest import manifest_path
 from seqrepro.provenance.sidecar import path_of
 from seqrepro.request import Request
 
+OF_RUNS = ("/model.safetensors", "/metrics.json")  # what probes read of other runs
+
 
 @dataclass(frozen=True)
 class Workflow:
@@ -104,10 +106,11 @@ class Workflow:
         return "|".join(names) or "(?!)"
 
     def other_weights(self, wildcards: Any) -> list[str]:
-        """The weights of the other run that a probe looks at, if it does."""
+        """What a probe reads of the other run that it looks at, if it does: weights, or more."""
         name = f"{wildcards.probe}/{wildcards.dataset}/{wildcards.run}/seed-{wildcards.seed}.json"
-        _, _, _, *others = self.request("probe", name).inputs  # data, statistics and the run's own weights
-        return [path for path in others if path.endswith("/model.safetensors")]
+        _, _, weights, *others = self.request("probe", name).inputs  # data, statistics and the run's own weights
+        own = Path(weights).parent
+        return [path for path in others if Path(path).parent != own and path.endswith(OF_RUNS)]
 
     def surveys(self) -> list[str]:
         """The sidecar of the survey of datasets, if there is one."""

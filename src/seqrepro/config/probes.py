@@ -23,6 +23,7 @@ RESULTS = {  # what other steps read, by kind
 }
 OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
 TRAINS = ("trajectory", "cost", "timing")  # kinds that train, with all that the run's training needs
+RECKONS = ("timing",)  # kinds that reckon how long a whole training takes, and read which epoch was the best
 Probed = Literal["trained", "all"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from seqrepro.config.dataset_plan import PLAN
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run
-from seqrepro.config.probes import OTHERS, TRAINS
+from seqrepro.config.probes import OTHERS, RECKONS, TRAINS
 from seqrepro.errors import InputError
 from seqrepro.files import canonical_json, sha256_text
 from seqrepro.provenance.fingerprint import fingerprint
@@ -69,11 +69,12 @@ def probe_requests(parameters: Parameters, run: Run, runs: list[Run]) -> Iterato
         modules = _model_modules(run)
         if kind in TRAINS:
             inputs, modules = [*inputs, *_items(run)], [*modules, *_training_modules(run)]
+        inputs += _finished(folder, kind)[1:]
         for field in OTHERS:
             if other := other_run(run, field, probe.pop(field, None), runs):
                 weights = f"{other.folder}/seed-{other.seed}/model.safetensors"
                 probe[field] = {"config": other.config, "weights": weights} if field == "against" else weights
-                inputs.append(weights)
+                inputs += _finished(f"{other.folder}/seed-{other.seed}", kind)
                 modules += [*_model_modules(other), *_training_modules(other)] if field == "against" else []
         wanted = {"dataset": run.dataset, "seed": run.seed, "config": run.config, **probe}
         path = PLAN / f"probe/{name}/{run.dataset}/{run.name}/seed-{run.seed}.json"
@@ -100,6 +101,11 @@ def other_run(run: Run, field: str, model: str | None, runs: list[Run]) -> Run |
         if same and model in (need.model for need in other.needs if need.is_plain):
             return other
     raise InputError(f"probes: {field} '{model}': no run of it on {run.dataset} with seed {run.seed}; expected one")
+
+
+def _finished(folder: str, kind: str) -> list[str]:
+    """What a probe of this kind reads of a run: its weights, and which epoch they are of where times are reckoned."""
+    return [f"{folder}/{name}" for name in ("model.safetensors", *(["metrics.json"] if kind in RECKONS else []))]
 
 
 def _data(run: Run) -> list[str]:

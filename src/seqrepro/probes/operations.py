@@ -169,13 +169,17 @@ def _of_step(attention: Attention, like: Tensor, state: State) -> int:
 def _operations(func: Any, name: str, args: Any, found: Any) -> int:
     if product := _product(name, args):
         return product
-    if name in FREE:
+    if name in FREE or _is_mask(found):
         return 0
     if name in REDUCTIONS:
         return REDUCTIONS[name] * int(args[0].numel())
     if torch.Tag.pointwise in func.tags or name in BY_ELEMENT:
         return int(found.numel()) * (COMPLEX.get(name.rstrip("_"), 1) if found.is_complex() else 1)
     raise NotImplementedError(f"{name}: its operations are not known; expected one of those that are")
+
+
+def _is_mask(found: Any) -> bool:
+    return isinstance(found, Tensor) and found.dtype == torch.bool
 
 
 def _product(name: str, args: Any) -> int:
@@ -186,9 +190,11 @@ def _product(name: str, args: Any) -> int:
         left, right = args[1:3]
     else:
         return 0
-    return 2 * prod(left.shape) * int(right.shape[-1])
+    terms: int = prod(left.shape)
+    return 2 * terms * int(right.shape[-1])
 
 
 def _dot_product(query: Tensor, key: Tensor, value: Tensor) -> int:
-    pairs = int(prod(query.shape[:-1]) * key.shape[-2])
-    return pairs * (2 * (query.shape[-1] + value.shape[-1]) + 6)
+    pairs: int = prod(query.shape[:-1]) * key.shape[-2]
+    widths: int = query.shape[-1] + value.shape[-1]
+    return pairs * (2 * widths + 6)
