@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from seqrepro.files import Json
+from seqrepro.files import Json, read_json
 from seqrepro.ledger.evidence import Row, seed_folder
+from seqrepro.probes.measurements import FILE
 
 
 def chosen(runs: list[Json], probes: dict[str, str], kind: str, file: str) -> str | None:
@@ -30,6 +31,17 @@ def chosen(runs: list[Json], probes: dict[str, str], kind: str, file: str) -> st
 def read_probe(runs: list[Json], probe: str | None, file: str) -> list[Row]:
     """The rows of a probe's file, of all seeds that it was measured on."""
     return [own | row for own, path in _files(runs, probe, file) for row in pq.read_table(path).to_pylist()]
+
+
+def machines(runs: list[Json], probe: str | None) -> str:
+    """What a probe measured its times on, in a sentence; nothing if it did not say."""
+    beside = (path.with_name("machine.json") for _, path in _files(runs, probe, FILE))
+    told = [read_json(path) for path in beside if path.is_file()]
+    words = dict.fromkeys(
+        ", ".join([one["device"], f"threads: {one['threads']}", *([one["dtype"]] if "dtype" in one else [])])
+        for one in told
+    )
+    return f"Measured on {'; '.join(words)}." if words else ""
 
 
 def _files(runs: list[Json], probe: str | None, file: str) -> Iterator[tuple[Row, Path]]:

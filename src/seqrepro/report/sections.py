@@ -6,14 +6,16 @@ from typing import Any
 from seqrepro.files import Json
 from seqrepro.ledger import cost, exposure, tables
 from seqrepro.ledger.evidence import Row
-from seqrepro.report import curvature, figures, geometry, planes, robustness
+from seqrepro.probes.measurements import FILE
+from seqrepro.report import curvature, figures, geometry, planes, robustness, timings
 from seqrepro.report.cells import read_histories
-from seqrepro.report.probed import chosen, read_probe
+from seqrepro.report.probed import chosen, machines, read_probe
 from seqrepro.report.varied import variations
 
 GENERATED = "generated"
 HEADLINE = "ndcg@10"
 SURFACE = ("curvature", "around", "trajectory")  # figures of the training loss
+TIMED = ("attention", "timing")  # kinds of probes that measure times and write tidy rows
 Section = dict[str, Any]
 
 
@@ -34,6 +36,9 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
     folder = Path(wanted["figures"])
     surface = _surface(folder, name, dataset["title"], runs, wanted["probes"])
     drawn = _drawn(folder, name, dataset["title"], runs, own) | {group: surface[group] for group in SURFACE}
+    timed = {kind: chosen(runs, wanted["probes"], kind, FILE) for kind in TIMED}
+    measured = {kind: (read_probe(runs, probe, FILE), machines(runs, probe)) for kind, probe in timed.items()}
+    drawn["attention"] = timings.figures(folder, name, dataset["title"], *measured["attention"])
     return {
         "name": name,
         "anchor": f"data-{name}",
@@ -48,6 +53,7 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
         "figures": [figure for group in drawn.values() for figure in group],
         "surface": f"surface-{name}" if surface["table"] or any(surface[group] for group in SURFACE) else "",
         "curvature": surface["table"],
+        "timing": timings.whole_runs(folder, name, *measured["timing"]),
         **_accuracies(own["metrics"]),
         **_comparisons(own),
     }
@@ -69,10 +75,10 @@ def _drawn(folder: Path, name: str, title: str, runs: list[Json], own: dict[str,
 
 def _surface(folder: Path, name: str, title: str, runs: list[Json], probes: dict[str, str]) -> dict[str, Any]:
     """What the probes of the training loss found: a table, and figures by group."""
-    sharpness = chosen(runs, probes, "sharpness", "measurements.parquet")
-    measured = read_probe(runs, sharpness, "measurements.parquet")
+    sharpness = chosen(runs, probes, "sharpness", FILE)
+    measured = read_probe(runs, sharpness, FILE)
     lines = read_probe(runs, chosen(runs, probes, "landscape", "landscape.parquet"), "landscape.parquet")
-    along = read_probe(runs, chosen(runs, probes, "trajectory", "measurements.parquet"), "measurements.parquet")
+    along = read_probe(runs, chosen(runs, probes, "trajectory", FILE), FILE)
     return {
         "table": curvature.write(folder, name, runs, sharpness, measured),
         "curvature": [

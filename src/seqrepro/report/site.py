@@ -34,6 +34,7 @@ def run(request: Request) -> list[Path]:
         write_text(path, template.render(suite=suite, wanted=suite.wanted, page=name, **words))
         written.append(path)
     tables = [file for section in suite.sections if section["curvature"] for file in section["curvature"].files]
+    tables += [file for section in suite.sections if section["timing"] for file in section["timing"]["files"]]
     return [*(file for drawn in suite.figures for file in drawn.files), *tables, *written]
 
 
