@@ -137,3 +137,18 @@ def test_a_network_is_attention_and_matrix_products(attention):
     own = method(attention or "softmax")
     assert counter.core == of_rows(own, (2, 10, H, d), True)
     assert counter.kernels == (set() if attention else {"flash_attention_for_cpu"})
+
+
+@pytest.mark.parametrize("name", [*METHODS, "linformer"])
+@pytest.mark.parametrize("causal", [True, False])
+def test_padding_is_counted_as_positions_are(name, causal):
+    """A mask is free where it is looked at, and one product by element where it is multiplied."""
+    own = method(name, rank=3)
+    if causal and not own.causal_form:
+        return
+    inputs, real = [torch.randn(2, 7, H, d) for _ in range(3)], torch.ones(2, 7, dtype=torch.bool)
+    with torch.no_grad(), Operations(inside=True) as masked:
+        own(*inputs, real, causal)
+    plain = of_rows(own, (2, 7, H, d), causal)
+    widest = 2 * 7 * 2 * D  # keys and values, or both halves of cosFormer's features
+    assert plain <= masked.core <= plain + widest + 2 * 7

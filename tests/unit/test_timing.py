@@ -96,6 +96,19 @@ def test_of_two_stages_no_whole_training_is_told():
     assert timing._training_seconds({"pretraining_losses": [1.0], "best_epoch": 2}, None, 0.5) is None
 
 
+def test_masked_items_are_timed_too(tmp_path):
+    """Trainings by the Cloze task, whose rows have padding that attention must leave out."""
+    inputs = write_prepared(tmp_path / "data", random_rows(30, N_ITEMS, seed=3), N_ITEMS)
+    cloze = GRADIENT | {"view": "cloze", "masking": {"ratio": 0.4, "last_share": 0.2}}
+    models = {"bert4rec": MODEL | {"family": "bert4rec"}, "hydra": HYDRA | {"frame": "bidirectional"}}
+    found = {name: train_request(inputs, model, cloze, str(tmp_path / name)) for name, model in models.items()}
+    for request in found.values():
+        train.run(request)
+    values = measured(probe(found["hydra"], tmp_path / "probe", found["bert4rec"]))
+    assert 0 < values["core_share", None] < values["against_core_share", None] < 1
+    assert values["bound_of_inference", None] > 1 and 0 < values["attention_share", None] < 1
+
+
 # --- the plan
 
 
