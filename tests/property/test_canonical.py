@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from seqrepro.config.architectures.attention import AnyAttention
 from seqrepro.config.base import IDENTITY, Configuration, identity
 from seqrepro.config.datasets import FILTER_ORDER, Dataset, Filter
 from seqrepro.config.parameters import Architecture
@@ -51,6 +52,13 @@ TRANSFORMER = {
     "dropout": SHARE,
     "attention_dropout": SHARE,
 }
+ATTENTION = (
+    some({"name": "softmax"}, kernel=st.sampled_from(["sdpa", "naive"]), dropout=SHARE)
+    | some({"name": "hydra"}, scale=st.sampled_from(["none", "mean", "norm"]), decay=st.booleans())
+    | some({"name": "performer"}, features=st.none() | WHOLE)
+    | some({"name": "linrec"}, form=st.sampled_from(["code", "paper"]), masked=st.booleans())
+    | st.sampled_from([{"name": "cosformer"}, {"name": "mean"}, {"name": "none"}])
+)
 KINDS = {
     "popularity": (Architecture, some({"family": "popularity"})),
     "markov": (Architecture, some({"family": "markov"}, back_off=SHARE)),
@@ -68,6 +76,17 @@ KINDS = {
         some({"family": "sasrec"}, **TRANSFORMER, max_length=WHOLE, mask_row=st.booleans()),
     ),
     "bert4rec": (Architecture, some({"family": "bert4rec"}, **TRANSFORMER, max_length=st.integers(2, 4))),
+    "hydrarec": (
+        Architecture,
+        some(
+            {"family": "hydrarec", "attention": ATTENTION, "layers": st.integers(2, 3)},
+            **{name: values for name, values in TRANSFORMER.items() if name != "layers"},
+            replaced=st.none() | st.just(1),
+            positions=st.sampled_from(["learned", "none"]),
+            padding=st.sampled_from(["masked", "mixed"]),
+            max_length=st.integers(2, 4),
+        ),
+    ),
     "closed_form": (
         Recipe,
         some({"kind": "closed_form"}, threads=WHOLE, fit_on=st.sampled_from(["train", "train+validation"])),
@@ -181,7 +200,7 @@ def test_every_leaf_counts(kind, data):
 
 UNIONS = {"family": Architecture, "kind": Recipe, "source": Dataset}
 MEMBERS = [(member, key) for key, union in UNIONS.items() for member in get_args(get_args(union)[0])]
-CLASSES = [member for member, _ in MEMBERS] + [Filter, *get_args(get_args(Probe)[0])]
+CLASSES = [member for member, _ in MEMBERS] + [Filter, *(one for union in (Probe, AnyAttention) for one in get_args(get_args(union)[0]))]
 
 
 def test_every_kind_is_drawn():

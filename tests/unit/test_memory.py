@@ -28,6 +28,7 @@ FAILURES = {
 }
 LIMITED = """
 import resource, sys
+import torch._dynamo  # an optimizer does so when it is built
 import seqrepro.training.train, seqrepro.commands.step, seqrepro.models.sasrec, seqrepro.training.optimizers.adam
 from seqrepro.cli import main
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
