@@ -200,7 +200,8 @@ def test_every_leaf_counts(kind, data):
 
 UNIONS = {"family": Architecture, "kind": Recipe, "source": Dataset}
 MEMBERS = [(member, key) for key, union in UNIONS.items() for member in get_args(get_args(union)[0])]
-CLASSES = [member for member, _ in MEMBERS] + [Filter, *(one for union in (Probe, AnyAttention) for one in get_args(get_args(union)[0]))]
+CLASSES = [member for member, _ in MEMBERS] + [Filter]
+CLASSES += [member for union in (Probe, AnyAttention) for member in get_args(get_args(union)[0])]
 
 
 def test_every_kind_is_drawn():
