@@ -18,8 +18,9 @@ from torch.nn import functional as F
 import attention_table as table
 from attention_table import EXEMPTIONS, METHODS, PROPERTIES, expectation, made
 from seqrepro.config.architectures.attention import AnyAttention
-from seqrepro.models.attention.interface import packed, stepwise
+from seqrepro.models.attention.interface import stepwise
 from seqrepro.models.attention.linear import causal_product, product
+from seqrepro.models.attention.packed import packed
 
 T, H, D_HEAD = 9, 2, 3
 HOLDS_WITHIN, FAILS_BEYOND = 1e-10, 1e-3

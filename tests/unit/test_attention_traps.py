@@ -13,9 +13,10 @@ from attention_table import CAUSAL_METHODS, MAX_LENGTH, METHODS, made, unit
 from seqrepro.errors import InputError
 from seqrepro.models.attention.efficient import CUT
 from seqrepro.models.attention.hydra import FIRST_POWER, Hydra
-from seqrepro.models.attention.interface import counts, packed, stepwise
+from seqrepro.models.attention.interface import counts, stepwise
 from seqrepro.models.attention.linear import LinearAttention
 from seqrepro.models.attention.mixer import Mixer
+from seqrepro.models.attention.packed import packed
 from seqrepro.models.attention.performer import OFFSET
 from tensor_sizes import LargestTensor
 

@@ -39,7 +39,7 @@ class Hydra(Attention):
         super().__init__()
         self.scale = scale
         self.power = nn.Parameter(torch.full((width,), FIRST_POWER)) if scale == "learned" else None
-        self.norm = nn.RMSNorm(width) if scale == "norm" else None
+        self.norm = nn.RMSNorm(width, eps=NORM_FLOOR**2) if scale == "norm" else None
         self.decay = nn.Parameter(torch.linspace(*FIRST_DECAYS, width).logit()) if decay else None
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, real: Tensor | None, causal: bool) -> Tensor:

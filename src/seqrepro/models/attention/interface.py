@@ -5,7 +5,7 @@ residual sums and norms belong to the block around it (`mixer.py`). It has three
 
 - `forward`: whole rows, padded anywhere, causal or in both directions.
 - `start` and `step`: position after position, from a state that holds what is needed of the past; causal only.
-- `packed`: rows of different lengths one behind the other, without padding.
+- `packed` (packed.py): rows of different lengths one behind the other, without padding.
 
 Nothing at padding is meaningful in what comes out, but it is finite.
 
@@ -19,8 +19,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-
-from seqrepro.data.sequences import length_groups, ranges
 
 State = dict[str, Tensor]
 NORM_FLOOR = 1e-6  # the least norm that anything is divided by
@@ -64,31 +62,6 @@ class Attention(nn.Module):
         """Draw the weights and the fixed random numbers that are the method's own; most have none."""
 
 
-def packed(attention: Attention, query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, causal: bool) -> Tensor:
-    """Mix rows that stand one behind the other, computed in groups of similar length.
-
-    Args:
-        attention: the method.
-        query: [N, H, d], and so are key and value.
-        key: as query.
-        value: as query.
-        offsets: [B+1], row b is at `offsets[b]:offsets[b + 1]`.
-        causal: as in `forward`.
-
-    Returns:
-        [N, H, d].
-    """
-    lengths = offsets.diff()
-    mixed = torch.zeros_like(value)
-    for rows in length_groups(lengths):
-        own = lengths[rows]
-        places = ranges(offsets[rows], own)
-        real = torch.arange(int(own.max()), device=own.device) < own[:, None]
-        padded = [_padded(one[places], real) for one in (query, key, value)]
-        mixed[places] = attention(*padded, real, causal)[real]
-    return mixed
-
-
 def stepwise(attention: Attention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The causal mixture [B, T, H, d] of rows without padding, computed position after position."""
     state, outputs = attention.start(len(value), value), []
@@ -119,9 +92,3 @@ def counts(terms: Tensor, real: Tensor | None, causal: bool) -> Tensor:
     """The number of real positions so far, [B or 1, T], or of all, [B or 1, 1]; at least 1."""
     ones = terms.new_ones(1, terms.shape[1]) if real is None else real.to(terms.dtype)
     return running(ones, causal).clamp(min=1)
-
-
-def _padded(values: Tensor, real: Tensor) -> Tensor:
-    rows = values.new_zeros(*real.shape, *values.shape[1:])
-    rows[real] = values
-    return rows
