@@ -110,3 +110,14 @@ def train_request(
     config = {"dataset": {"content": "toy"}, "split": "leave_one_out", "model": model, "training": training}
     parameters = {"dataset": "toy", "seed": 3, "config": copy.deepcopy(config)}
     return Request("train", "seqrepro.training.train", folder, inputs, parameters, [], "fingerprint")
+
+
+def probe_request(kind: str, run: Request, folder: Path, against: Request | None = None, **settings: Any) -> Request:
+    """A request to probe what a training made, beside what another one made if there is one."""
+    inputs = [*run.inputs, f"{run.folder}/model.safetensors", f"{run.folder}/ranks.parquet"]
+    parameters = {**run.parameters, **settings}
+    if against:
+        weights = f"{against.folder}/model.safetensors"
+        inputs.append(weights)
+        parameters["against"] = {"config": against.parameters["config"], "weights": weights}
+    return Request("probe", f"seqrepro.probes.{kind}", str(folder), inputs, parameters, [], "code")

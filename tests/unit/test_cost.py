@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
+from made_data import GRADIENT, SASREC, probe_request, random_rows, sharp, train_request, write_prepared
 from seqrepro.config.load import load_parameters
 from seqrepro.errors import InputError
 from seqrepro.files import read_json, sha256_file, write_json, write_parquet
@@ -21,7 +21,6 @@ from seqrepro.ledger.claims import PAPERS, read_claims
 from seqrepro.probes import cost, turns
 from seqrepro.probes.measurements import SCHEMA
 from seqrepro.report import site
-from seqrepro.request import Request
 from seqrepro.training import train
 from seqrepro.training.checkpoint import CheckpointStore, Identity
 from seqrepro.training.inputs import read_split
@@ -47,13 +46,7 @@ def runs(tmp_path_factory):
 
 
 def probe(run, folder, against=None, **wanted):
-    inputs = [*run.inputs, f"{run.folder}/model.safetensors", f"{run.folder}/ranks.parquet"]
-    parameters = {**run.parameters, **SETTINGS, **wanted}
-    if against:
-        weights = f"{against.folder}/model.safetensors"
-        inputs.append(weights)
-        parameters["against"] = {"config": against.parameters["config"], "weights": weights}
-    return Request("probe", "seqrepro.probes.cost", str(folder), inputs, parameters, [], "code")
+    return probe_request("cost", run, folder, against, **SETTINGS | wanted)
 
 
 def measured(request):

@@ -7,14 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
+from made_data import GRADIENT, SASREC, probe_request, random_rows, train_request, write_prepared
 from seqrepro.config.load import load_parameters
 from seqrepro.errors import InputError
 from seqrepro.files import sha256_file
 from seqrepro.probes import landscape, sharpness
 from seqrepro.probes.curvature.sample import read_surface
 from seqrepro.probes.measurements import SCHEMA
-from seqrepro.request import Request
 from seqrepro.training import train
 from seqrepro.workflow import load_workflow
 
@@ -46,9 +45,7 @@ def runs(tmp_path_factory):
 
 def probe(run, kind, folder, **wanted):
     settings = {"sharpness": SHARPNESS, "landscape": LANDSCAPE}[kind]
-    inputs = [*run.inputs, f"{run.folder}/model.safetensors", f"{run.folder}/ranks.parquet"]
-    parameters = {**run.parameters, **SAMPLE, **settings, **wanted}
-    return Request("probe", f"seqrepro.probes.{kind}", str(folder), inputs, parameters, [], "code")
+    return probe_request(kind, run, folder, **SAMPLE | settings | wanted)
 
 
 def measured(request):

@@ -5,10 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
+from made_data import GRADIENT, SASREC, probe_request, random_rows, train_request, write_prepared
 from seqrepro.files import read_json, sha256_file
 from seqrepro.probes import timing
-from seqrepro.request import Request
 from seqrepro.training import train
 from seqrepro.workflow import load_workflow
 
@@ -32,12 +31,7 @@ def runs(tmp_path_factory):
 
 
 def probe(run, folder, against=None, **wanted):
-    inputs = [*run.inputs, f"{run.folder}/model.safetensors", f"{run.folder}/ranks.parquet"]
-    parameters = {**run.parameters, **SETTINGS, **wanted}
-    if against:
-        weights = f"{against.folder}/model.safetensors"
-        parameters["against"] = {"config": against.parameters["config"], "weights": weights}
-    return Request("probe", "seqrepro.probes.timing", str(folder), inputs, parameters, [], "code")
+    return probe_request("timing", run, folder, against, **SETTINGS | wanted)
 
 
 def measured(request):

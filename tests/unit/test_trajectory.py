@@ -7,14 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from made_data import GRADIENT, SASREC, random_rows, sharp, train_request, write_prepared
+from made_data import GRADIENT, SASREC, probe_request, random_rows, sharp, train_request, write_prepared
 from seqrepro.errors import CheckFailed, InputError
 from seqrepro.files import sha256_file
 from seqrepro.ledger.measurements import read_measurements
 from seqrepro.probes import sharpness, trajectory
 from seqrepro.probes.curvature.sample import read_surface
 from seqrepro.probes.measurements import SCHEMA
-from seqrepro.request import Request
 from seqrepro.training import train
 
 N_ITEMS = 20
@@ -42,9 +41,7 @@ def trained(request, tmp_path_factory):
 
 
 def probe(run, folder, module="trajectory", **wanted):
-    inputs = [*run.inputs, f"{run.folder}/model.safetensors", f"{run.folder}/ranks.parquet"]
-    parameters = {**run.parameters, **WANTED, **wanted}
-    return Request("probe", f"seqrepro.probes.{module}", str(folder), inputs, parameters, [], "code")
+    return probe_request(module, run, folder, **WANTED | wanted)
 
 
 def measured(request):
