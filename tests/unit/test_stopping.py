@@ -89,6 +89,6 @@ def test_validation_masks_the_history_as_the_budget_says(tmp_path, monkeypatch, 
     train.run(request)
     logged = pq.read_table(request.output / "history.parquet")["validation_ndcg@10"].to_pylist()[-1]
     found = read_json(request.output / "metrics.json")["metrics"]["validation"]
-    others = {name: values["pessimistic"]["ndcg@10"] for name, values in found.items() if name in ("masked", "unmasked")}
-    assert others["masked"] != others["unmasked"]
-    assert logged == pytest.approx(others[masking], abs=1e-12)
+    values = {name: found[name]["pessimistic"]["ndcg@10"] for name in ("masked", "unmasked")}
+    assert values["masked"] != values["unmasked"]
+    assert logged == pytest.approx(values[masking], abs=1e-12)

@@ -82,7 +82,7 @@ def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> p
 
 
 def watched(validation: Ranks, budget: dict[str, Any] | None = None) -> Tensor:
-    """The validation ranks [U] that the log of a training tells: pessimistic, masked unless its budget says otherwise."""
+    """The validation ranks [U] that a log tells of: pessimistic, and masked unless the budget says otherwise."""
     unmasked = budget is not None and budget.get("masking") == "unmasked"
     return validation.unmasked_worst if unmasked else validation.masked_worst
 
