@@ -12,6 +12,7 @@ from seqrepro.config.architectures.itemknn import ItemKNNParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.architectures.tim4rec import TiM4RecParameters
 from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
@@ -29,7 +30,8 @@ Architecture = Annotated[
     | SASRecParameters
     | BayesOptimalParameters
     | BERT4RecParameters
-    | HydraRecParameters,
+    | HydraRecParameters
+    | TiM4RecParameters,
     Field(discriminator="family"),
 ]
 

@@ -168,7 +168,7 @@ def configuration(
     Raises:
         InputError: a model that needs the law of its data, which is not known, or timestamps, which are not there.
     """
-    if isinstance(setup.architecture, TimedParameters):
+    if isinstance(setup.architecture, TimedParameters) and setup.architecture.reads_times:
         require_timestamps(dataset, parameters.datasets[dataset], registry)
     known = isinstance(setup.architecture, BayesOptimalParameters)
     told = {"generator": law(dataset, parameters.datasets[dataset])} if known else {}

@@ -1,4 +1,4 @@
-"""What all architectures have in common that read timestamps."""
+"""What all architectures have in common that can read timestamps."""
 
 from typing import Literal
 
@@ -9,5 +9,10 @@ class TimedParameters(Configuration):
     """A network that reads when its items were chosen."""
 
     gaps: Literal["real", "constant", "shuffled"] = identity(
-        "real", description="control: the gaps between a user's items as they are, all alike, or in random order"
+        "real", description="control: the gaps between a user's items as they are, all of a day, or in random order"
     )
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether it needs a dataset with timestamps."""
+        return True
