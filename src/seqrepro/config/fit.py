@@ -3,6 +3,7 @@
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
 from seqrepro.config.base import Configuration
 from seqrepro.config.training import ClosedForm, Recipe
 
@@ -23,6 +24,11 @@ def misfit(architecture: Configuration, recipe: Recipe) -> str:
             f"found view {recipe.view}; expected cloze for bert4rec and a bidirectional hydrarec, which see both "
             "sides, and for no other"
         )
+    behind_histories = isinstance(architecture, SSD4RecParameters)
+    if behind_histories and recipe.view != "prefixes":
+        return f"found view {recipe.view}; expected prefixes for ssd4rec, which predicts behind the newest item only"
+    if recipe.hidden_share and not behind_histories:
+        return f"found hidden_share {recipe.hidden_share}; expected 0 for all but ssd4rec, which has a mask"
     has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
     shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"
     if shows_mask and not has_mask:
