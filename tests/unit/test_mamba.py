@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import made_data  # noqa: F401  (one thread)
 from seqrepro.models.layers import initialise
-from seqrepro.models.ssm.mamba import Mamba2
+from seqrepro.models.ssm.mamba import Mamba1, Mamba2
 
 B, L, D, N, P, W = 3, 9, 4, 3, 2, 4
 E, H = 8, 4
@@ -36,7 +36,12 @@ def mamba2(**changes):
     return away(Mamba2(**{**SIZES, "head_width": P, "bias": True, "activation": "hardswish"} | changes))
 
 
+def mamba1():
+    return away(Mamba1(**SIZES))
+
+
 MIXERS = {
+    "mamba1": mamba1,
     "mamba2": mamba2,
     "mamba2 plain": lambda: mamba2(bias=False, activation="silu"),
 }
@@ -65,6 +70,25 @@ def mamba2_by_hand(own, inputs, before, after, activation):
         normed = gated / (gated.square().mean(-1, keepdim=True) + 1e-5).sqrt() * own.norm.weight
         outputs.append(normed @ own.output.weight.T + own.output.bias)
     return torch.stack(outputs, 1)
+
+
+def mamba1_by_hand(own, inputs):
+    xs, z = (inputs @ own.projection.weight.T).split([E, E], -1)
+    state, outputs = torch.zeros(B, E, N, dtype=torch.float64), []
+    for t in range(L):
+        x = F.silu(convolved(own.convolution, xs, t))
+        raw, keys, queries = (x @ own.selection.weight.T).split([1, N, N], -1)
+        delta = F.softplus(raw @ own.steps.weight.T + own.steps.bias)
+        decay = (-delta[..., None] * own.log_rate.exp()).exp()
+        state = decay * state + torch.einsum("be,be,bn->ben", delta, x, keys)
+        y = torch.einsum("ben,bn->be", state, queries) + own.skip * x
+        outputs.append((y * z[:, t] * z[:, t].sigmoid()) @ own.output.weight.T)
+    return torch.stack(outputs, 1)
+
+
+def test_mamba1_is_its_equations():
+    own = mamba1()
+    torch.testing.assert_close(own(draw(B, L, D)), mamba1_by_hand(own, draw(B, L, D)), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["silu", "hardswish"])
@@ -137,3 +161,24 @@ def test_the_first_weights_of_mamba2():
     assert 1 <= rates.min() < 1.1 and 15.9 < rates.max() <= 16
     assert rates.mean().item() == pytest.approx(8.5, abs=0.3)
     assert (own.skip == 1).all() and (own.norm.weight == 1).all()
+
+
+def test_the_first_weights_of_mamba1():
+    own = Mamba1(width=800, expand=2, state=4, convolution=2)
+    initialise(own, torch.Generator().manual_seed(1))
+    own.draw(torch.Generator().manual_seed(1), step_bias=False)
+    assert not own.steps.bias.any()
+    own.draw(torch.Generator().manual_seed(1))
+    steps = F.softplus(own.steps.bias)
+    assert 0.001 <= steps.min() < 0.0011 and 0.09 < steps.max() <= 0.1
+    torch.testing.assert_close(own.log_rate.exp(), torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1600, 4))
+    assert own.rank == 50 and (own.skip == 1).all()
+
+
+@pytest.mark.parametrize(("state", "count"), [(32, 38_784), (16, 32_640)])
+def test_the_parameters_of_mamba1(state, count):
+    assert sum(weight.numel() for weight in Mamba1(64, 2, state, 4).parameters()) == count
+
+
+def test_the_parameters_of_mamba2():
+    assert sum(weight.numel() for weight in Mamba2(256, 2, 64, 16, 4).parameters()) == 437_984

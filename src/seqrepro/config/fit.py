@@ -3,6 +3,7 @@
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
 from seqrepro.config.architectures.tim4rec import TiM4RecParameters
 from seqrepro.config.base import Configuration
 from seqrepro.config.training import ClosedForm, Recipe
@@ -27,6 +28,11 @@ def misfit(architecture: Configuration, recipe: Recipe) -> str:
     looks_ahead = isinstance(architecture, TiM4RecParameters) and architecture.time not in ("off", "causal")
     if looks_ahead and recipe.view != "prefixes":
         return f"found view {recipe.view}; expected prefixes for time: paper, where a position knows the gaps behind it"
+    behind_histories = isinstance(architecture, SSD4RecParameters)
+    if behind_histories and recipe.view != "prefixes":
+        return f"found view {recipe.view}; expected prefixes for ssd4rec, which predicts behind the newest item only"
+    if recipe.hidden_share and not behind_histories:
+        return f"found hidden_share {recipe.hidden_share}; expected 0 for all but ssd4rec, which has a mask"
     has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
     shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"
     if shows_mask and not has_mask:

@@ -9,9 +9,11 @@ from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
+from seqrepro.config.architectures.mamba4rec import Mamba4RecParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
 from seqrepro.config.architectures.tim4rec import TiM4RecParameters
 from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
@@ -31,7 +33,9 @@ Architecture = Annotated[
     | BayesOptimalParameters
     | BERT4RecParameters
     | HydraRecParameters
-    | TiM4RecParameters,
+    | TiM4RecParameters
+    | Mamba4RecParameters
+    | SSD4RecParameters,
     Field(discriminator="family"),
 ]
 

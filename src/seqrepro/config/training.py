@@ -193,6 +193,12 @@ class Gradient(Configuration):
         "or a user with masked items as targets",
     )
     masking: Masking | None = identity(None, description="with the view cloze: which items are masked")
+    hidden_share: float = identity(
+        0.0,
+        ge=0,
+        le=1,
+        description="with the view prefixes: probability of each item of a history to be hidden behind a mask",
+    )
     pretraining: S3RecPretraining | None = identity(
         None, description="a stage before, with an optimizer of the same parameters; its weights are the start"
     )
@@ -216,6 +222,13 @@ class Gradient(Configuration):
         if (self.view == "cloze") != (self.masking is not None):
             found = f"view {self.view} {'without' if self.masking is None else 'with'} masking"
             raise ValueError(f"found {found}; expected masking with the view cloze, and only there")
+        return self
+
+    @model_validator(mode="after")
+    def _prefixes_hide(self) -> "Gradient":
+        if self.hidden_share and (self.view, self.objective.name) != ("prefixes", "cross_entropy"):
+            found = f"hidden_share {self.hidden_share} with view {self.view} and objective {self.objective.name}"
+            raise ValueError(f"found {found}; expected the view prefixes and the objective cross_entropy")
         return self
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ from seqrepro.training.precision import add_gradients
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.stopping import RULES
-from seqrepro.training.views import Batch, View, make_cloze_view, make_view
+from seqrepro.training.views import Batch, View, make_cloze_view, make_hiding_view, make_view
 
 CHECKPOINT_SECONDS = 60.0
 OnEpoch = Callable[[list[Line]], None]
@@ -244,10 +244,13 @@ class Trainer:
         self.permutation = torch.arange(len(self.view))  # [E]
 
     def _make_view(self, recipe: dict[str, Any]) -> View:
+        masks, last = self.randomness.masking, recipe.get("last")
+        if share := recipe.get("hidden_share"):
+            return make_hiding_view(self.split.train, share, masks, last)
         if recipe["view"] != "cloze":
-            return make_view(recipe["view"], self.split.train, recipe.get("last"))
-        masking = Masking(**recipe["masking"], generator=self.randomness.masking)
-        return make_cloze_view(self.split.train, masking, self.model.max_length, recipe.get("last"))
+            return make_view(recipe["view"], self.split.train, last)
+        masking = Masking(**recipe["masking"], generator=masks)
+        return make_cloze_view(self.split.train, masking, self.model.max_length, last)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

@@ -3,7 +3,8 @@
 - `all_positions`: a row s_1..s_n is one example. It gives the targets s_2..s_n, each predicted from all items before
   it, cut to the last `max_length` of the row; targets before that window are not predicted.
 - `prefixes`: each target is an example of its own: s_1..s_k, cut to the last `max_length`, predicts s_{k+1}. A row
-  gives n - 1 examples, and a batch holds as many targets as examples (RecBole trains so).
+  gives n - 1 examples, and a batch holds as many targets as examples (RecBole trains so). Items of the histories may
+  be hidden behind the mask V + 1 (SSD4Rec trains so).
 - `cloze`: a row is one example; some of its last `max_length` items are replaced by a mask, V + 1, and are the targets,
   predicted where they stand (BERT4Rec trains so). For models that see both sides of a position.
 
@@ -88,6 +89,27 @@ class ClozeView(View):
         real_BL = torch.arange(longest, device=rows.lengths.device) < rows.lengths[:, None]
         masked = self.masking.draw(rows.lengths, longest)[real_BL]  # [N]
         return Batch(rows, partial(masked_positions, masked))
+
+
+@dataclass(frozen=True)
+class HidingView(View):
+    """A view of prefixes that hides items of the histories, drawn when a batch is made, behind the mask V + 1."""
+
+    share: float  # probability of each item of a history to be hidden, in [0, 1]
+    generator: torch.Generator  # of masks, on the CPU
+
+    def batch(self, examples: Tensor) -> Batch:
+        """The given examples (integer indices [B])."""
+        rows = self.shown(examples)
+        drawn = torch.rand(len(rows.values), generator=self.generator, dtype=torch.float64).to(rows.values.device)
+        hidden = (drawn < self.share) & (rows.later_items > 0)  # the last item of a row is the target
+        return Batch(replace(rows, values=rows.values.masked_fill(hidden, rows.n_items + 1)), last_position)
+
+
+def make_hiding_view(train: Sequences, share: float, generator: torch.Generator, last: int | None = None) -> HidingView:
+    """The view `prefixes` of the training rows with items hidden."""
+    plain = make_view("prefixes", train, last)
+    return HidingView(plain.train, plain.rows, plain.lengths, True, share, generator)
 
 
 def make_cloze_view(train: Sequences, masking: Masking, max_length: int, last: int | None = None) -> ClozeView:

@@ -1,5 +1,14 @@
 """The mixers of Mamba-1 (Gu & Dao 2023) and Mamba-2 (Dao & Gu 2024), as their authors' code has them.
 
+Mamba-1, E = expand D inner channels, R = ceil(D / 16):
+
+    [x | z] = W_in X                                                      widths E | E, no bias
+    x = silu(convolution(x))                                              causal, of each channel
+    [d | k | q] = W_x x                                                   widths R | N | N, no bias
+    delta = softplus(W_delta d + b_delta)
+    y = selective_scan(x, delta, -exp(log_rate), k, q, skip)              selective_scan.py
+    Y = W_out (y * silu(z))                                               no bias, no norm
+
 Mamba-2, E = expand D inner channels in H = E / P heads:
 
     [z | x, k, q | d] = W_in X + b_in                                     widths E | E + 2 N | H
@@ -8,16 +17,17 @@ Mamba-2, E = expand D inner channels in H = E / P heads:
     y = ssd(x, delta, -exp(log_rate), k, q, skip)                         ssd.py
     Y = W_out RMSNorm(y * silu(z)) + b_out                                the gate first, the norm over all E channels
 
-What is drawn here: b_delta, so that softplus(b_delta) is log-uniform between 0.001 and 0.1; log_rate = ln U(1, 16); the
-convolution. The skip is 1. The linear maps are drawn with the network that the mixer stands in.
+The linear maps are drawn with the network that the mixer stands in. Drawn here are the convolution, b_delta, so that
+softplus(b_delta) is log-uniform between 0.001 and 0.1, and, in Mamba-2, log_rate = ln U(1, 16). In Mamba-1 log_rate
+starts at ln n for the states n = 1..N. The skip starts at 1.
 
 Each mixer has a form `step`, with a state of constant size; it gives what whole rows give.
 
-Shapes: B rows, L length, D width, E inner width, H heads, P width of a head, N width of a state.
+Shapes: B rows, L length, D width, E inner width, R rank of the steps, H heads, P width of a head, N width of a state.
 """
 
 from collections.abc import Callable
-from math import log
+from math import ceil, log
 from typing import Literal
 
 import torch
@@ -26,12 +36,66 @@ from torch.nn import functional as F
 
 from seqrepro.models.attention.interface import State, wide
 from seqrepro.models.ssm.convolution import CausalConvolution
-from seqrepro.models.ssm.ssd import ssd, step
+from seqrepro.models.ssm.selective_scan import selective_scan
+from seqrepro.models.ssm.selective_scan import step as selective_step
+from seqrepro.models.ssm.ssd import ssd
+from seqrepro.models.ssm.ssd import step as ssd_step
 
 Activation = Literal["silu", "hardswish"]
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"silu": F.silu, "hardswish": F.hardswish}
 STEPS = (0.001, 0.1)  # what the first steps lie between
 RATES = (1.0, 16.0)  # what the first -A of Mamba-2 lie between
+
+
+class Mamba1(nn.Module):
+    """A selective scan between a convolution and a gate."""
+
+    def __init__(self, width: int, expand: int, state: int, convolution: int) -> None:
+        super().__init__()
+        inner, self.rank, self.state = expand * width, ceil(width / 16), state
+        self.projection = nn.Linear(width, 2 * inner, bias=False)
+        self.convolution = CausalConvolution(inner, convolution)
+        self.selection = nn.Linear(inner, self.rank + 2 * state, bias=False)
+        self.steps = nn.Linear(self.rank, inner)
+        self.log_rate = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(inner, 1))
+        self.skip = nn.Parameter(torch.ones(inner))
+        self.output = nn.Linear(inner, width, bias=False)
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator, step_bias: bool = True) -> None:
+        """Draw the convolution, and the bias of the steps unless told not to."""
+        self.convolution.draw(generator)
+        if step_bias:
+            self.steps.bias.copy_(drawn_step_bias(len(self.steps.bias), generator))
+
+    def forward(self, inputs: Tensor, segments: Tensor | None = None) -> Tensor:
+        """[B, L, D] -> [B, L, D]; `segments` [B, L] are numbers, the same within a segment only."""
+        x, gate = self.projection(inputs).chunk(2, dim=-1)
+        x = F.silu(self.convolution(x, segments))
+        mixed, _ = selective_scan(x, *self._selected(x), self.skip, segments)
+        return self._gated(mixed, gate)
+
+    def start(self, rows: int) -> State:
+        """The state of rows that have no position yet."""
+        return {"buffer": self.convolution.start(rows), "sum": self.skip.new_zeros(rows, *self.log_rate.shape)}
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """The output [B, D] at the next position [B, D], and the state after it."""
+        x, gate = self.projection(inputs).chunk(2, dim=-1)
+        x, buffer = self.convolution.step(x, state["buffer"])
+        x = F.silu(x)
+        mixed, sums = selective_step(x, *self._selected(x), self.skip, state["sum"])
+        return self._gated(mixed, gate), {"buffer": buffer, "sum": sums}
+
+    def _selected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Steps [..., E], A [E, N], keys and queries [..., N]."""
+        raw, keys, queries = torch.split(self.selection(x), [self.rank, self.state, self.state], dim=-1)
+        with wide(self.steps(raw)) as (steps,):
+            return F.softplus(steps), -self.log_rate.exp(), keys, queries
+
+    def _gated(self, mixed: Tensor, gate: Tensor) -> Tensor:
+        outputs: Tensor = self.output(mixed * F.silu(gate))
+        return outputs
 
 
 class Mamba2(nn.Module):
@@ -103,7 +167,7 @@ class Mamba2(nn.Module):
         convolved, buffer = self.convolution.step(convolved, state["buffer"])
         x, keys, queries = self._split(convolved)
         delta = self._delta(raw, before, after)
-        mixed, sums = step(x, delta, self._rate(), keys, queries, self.skip, state["sum"])
+        mixed, sums = ssd_step(x, delta, self._rate(), keys, queries, self.skip, state["sum"])
         return self._gated(mixed, gate), {"buffer": buffer, "sum": sums}
 
     def _projected(self, inputs: Tensor) -> tuple[Tensor, ...]:
