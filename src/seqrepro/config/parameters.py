@@ -7,6 +7,7 @@ from pydantic import Field
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.ease import EASEParameters
+from seqrepro.config.architectures.gru4rec import GRU4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
 from seqrepro.config.architectures.markov import MarkovParameters
@@ -29,7 +30,8 @@ Architecture = Annotated[
     | SASRecParameters
     | BayesOptimalParameters
     | BERT4RecParameters
-    | HydraRecParameters,
+    | HydraRecParameters
+    | GRU4RecParameters
     Field(discriminator="family"),
 ]
 
