@@ -1,6 +1,7 @@
 """Which recipe can train which architecture."""
 
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
+from seqrepro.config.architectures.caser import CaserParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.base import Configuration
@@ -23,6 +24,8 @@ def misfit(architecture: Configuration, recipe: Recipe) -> str:
             f"found view {recipe.view}; expected cloze for bert4rec and a bidirectional hydrarec, which see both "
             "sides, and for no other"
         )
+    if isinstance(architecture, CaserParameters) and recipe.view != "prefixes":
+        return f"found view {recipe.view}; expected prefixes for caser, which has one representation a history"
     has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
     shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"
     if shows_mask and not has_mask:

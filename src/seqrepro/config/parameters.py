@@ -6,6 +6,7 @@ from pydantic import Field
 
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
+from seqrepro.config.architectures.caser import CaserParameters
 from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.gru4rec import GRU4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
@@ -32,6 +33,7 @@ Architecture = Annotated[
     | BERT4RecParameters
     | HydraRecParameters
     | GRU4RecParameters
+    | CaserParameters,
     Field(discriminator="family"),
 ]
 
