@@ -2,6 +2,7 @@
 
 import math
 
+import pyarrow.parquet as pq
 import pytest
 
 from made_data import GRADIENT, SASREC, random_rows, train_request, write_prepared
@@ -76,3 +77,18 @@ def test_a_training_follows_its_rule(tmp_path, monkeypatch, stopping, best, epoc
     train.run(expected)
     weights = [(run.output / "model.safetensors").read_bytes() for run in (request, expected)]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("masking", ["masked", "unmasked"])
+def test_validation_masks_the_history_as_the_budget_says(tmp_path, monkeypatch, masking):
+    """The log's last line tells what the stored validation ranks of that kind say of the weights of that epoch."""
+    monkeypatch.chdir(tmp_path)
+    inputs = write_prepared(tmp_path / "data", random_rows(40, 20), 20)
+    budget = {"epochs": 1, "patience": 1, "batch_size": 16, "monitor": "ndcg@10"}
+    request = train_request(inputs, SASREC, {**GRADIENT, "budget": Budget(**budget, masking=masking).canonical()})
+    train.run(request)
+    logged = pq.read_table(request.output / "history.parquet")["validation_ndcg@10"].to_pylist()[-1]
+    found = read_json(request.output / "metrics.json")["metrics"]["validation"]
+    values = {name: found[name]["pessimistic"]["ndcg@10"] for name in ("masked", "unmasked")}
+    assert values["masked"] != values["unmasked"]
+    assert logged == pytest.approx(values[masking], abs=1e-12)

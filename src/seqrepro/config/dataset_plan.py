@@ -47,6 +47,19 @@ def law(name: str, dataset: Dataset) -> dict[str, Any]:
     return dataset.generator.canonical()
 
 
+def require_timestamps(name: str, dataset: Dataset, registry: Registry) -> None:
+    """Raises InputError if a dataset has no timestamps."""
+    if isinstance(dataset, RegistryDataset) and entry_of(dataset.entry, registry).time_unit is None:
+        raise InputError(
+            f"params.yaml: datasets.{name}.entry: found '{dataset.entry}', which has no timestamps; expected one that "
+            "has, for models that read them"
+        )
+    if isinstance(dataset, FileDataset) and dataset.columns.timestamp is None:
+        raise InputError(
+            f"params.yaml: datasets.{name}.columns.timestamp: found none, expected a column, for models that read it"
+        )
+
+
 def requests(name: str, dataset: Dataset, registry: Registry) -> dict[Path, Request]:
     """The jobs that make a prepared dataset, by the file that each request stands in."""
     if isinstance(dataset, RegistryDataset):

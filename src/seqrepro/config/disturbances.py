@@ -22,6 +22,18 @@ class Shuffle(Configuration):
     kind: Literal["shuffle"]
 
 
+class ConstantGaps(Configuration):
+    """Make all gaps between items a day; who reads no timestamps sees no change."""
+
+    kind: Literal["constant_gaps"]
+
+
+class ShuffleGaps(Configuration):
+    """Put the gaps between the items of each history into random order; who reads no timestamps sees no change."""
+
+    kind: Literal["shuffle_gaps"]
+
+
 class Disturbance(Configuration):
     """What has a strength that is a share of the history."""
 
@@ -90,7 +102,7 @@ class Interactions(Configuration):
 
 
 Perturbation = Annotated[
-    DropLast | Shuffle | InsertRandom | Swap | Delete | Duplicate,
+    DropLast | Shuffle | InsertRandom | Swap | Delete | Duplicate | ConstantGaps | ShuffleGaps,
     Field(discriminator="kind", description="of the histories that a model is shown"),
 ]
 TrainingData = Annotated[

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
-from seqrepro.config.dataset_plan import Registry, identity, law
+from seqrepro.config.architectures.timed import TimedParameters
+from seqrepro.config.dataset_plan import Registry, identity, law, require_timestamps
 from seqrepro.config.overrides import Setup, override, setup_of
 from seqrepro.config.parameters import Parameters, Scale
 from seqrepro.config.protocols import Protocol
@@ -165,8 +166,10 @@ def configuration(
     """The canonical configuration of a run, from which its hash is made.
 
     Raises:
-        InputError: a model that needs the law of its data, which is not known.
+        InputError: a model that needs the law of its data, which is not known, or timestamps, which are not there.
     """
+    if isinstance(setup.architecture, TimedParameters):
+        require_timestamps(dataset, parameters.datasets[dataset], registry)
     known = isinstance(setup.architecture, BayesOptimalParameters)
     told = {"generator": law(dataset, parameters.datasets[dataset])} if known else {}
     return {

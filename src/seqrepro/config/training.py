@@ -160,7 +160,10 @@ class Budget(Configuration):
     epochs: int = Field(ge=1, description="at most so many passes over the training examples")
     patience: int = Field(ge=1, description="stop after so many epochs without a better validation metric")
     batch_size: int = Field(ge=1, description="examples a step: users, or prefixes of users (see view)")
-    monitor: Metric = Field("ndcg@10", description="validation metric, history masked, ties pessimistic")
+    monitor: Metric = Field("ndcg@10", description="validation metric, ties pessimistic")
+    masking: Literal["masked", "unmasked"] = identity(
+        "masked", description="whether the items of a history are no candidates in validation; the log tells the same"
+    )
     stopping: Literal["general", "recbole"] = identity(
         "general",
         description="what counts as better: a larger value, or a value that is equal or larger at 4 decimals, "

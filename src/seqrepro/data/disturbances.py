@@ -9,12 +9,13 @@ With n items in a row and ratio r, each kind with its own draws from the generat
   equally likely; so a share r of the items moves, each by one place.
 - `delete` (ratio): min(ceil(r n), n - 1) random items are missing.
 - `duplicate` (ratio): ceil(r n) random items stand twice in a row.
+- `constant_gaps`, `shuffle_gaps`: the items stay, the gaps between them change (`gaps.py`).
 
 `share_of_rows` and `share_of_items` draw what is left of rows. They are nested: with the same seed, a larger share has
 all that a smaller one has.
 
-A ratio is taken as the decimal number that is written: 0.1 of 30 is 3. What disturbs loses the timestamps, what draws
-keeps them.
+A ratio is taken as the decimal number that is written: 0.1 of 30 is 3. Timestamps
+stay where an item keeps its place among the others; `shuffle`, `insert_random`, `swap` and `duplicate` lose them.
 
 Shapes: U rows, N values, K drawn items.
 """
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqrepro.data.gaps import with_gaps
 from seqrepro.data.sequences import Sequences, index_range, offsets_of, sorted_within
 from seqrepro.errors import InputError
 
@@ -35,7 +37,7 @@ Draw = Callable[[Tensor, torch.Generator], Tensor]  # row numbers [K] -> an item
 
 
 def disturb(rows: Sequences, wanted: Parameters, generator: torch.Generator, draw: Draw) -> Sequences:
-    """The rows as a disturbance leaves them, without timestamps.
+    """The rows as a disturbance leaves them.
 
     Args:
         rows: any number of items each.
@@ -49,7 +51,7 @@ def disturb(rows: Sequences, wanted: Parameters, generator: torch.Generator, dra
     kind = wanted["kind"]
     if kind not in DISTURBANCES:
         raise InputError(f"disturbances: found kind '{kind}', expected one of {', '.join(DISTURBANCES)}")
-    return _without_timestamps(DISTURBANCES[kind](rows, wanted, generator, draw))
+    return DISTURBANCES[kind](rows, wanted, generator, draw)
 
 
 def share_of_rows(rows: Sequences, share: float, generator: torch.Generator) -> Tensor:
@@ -111,6 +113,14 @@ def _duplicate(rows: Sequences, wanted: Parameters, generator: torch.Generator, 
     return _with_values(rows, rows.values.repeat_interleave(times), offsets_of(rows.lengths + counts))
 
 
+def _constant_gaps(rows: Sequences, _: Parameters, generator: torch.Generator, __: Draw) -> Sequences:
+    return with_gaps(rows, "constant", generator)
+
+
+def _shuffle_gaps(rows: Sequences, _: Parameters, generator: torch.Generator, __: Draw) -> Sequences:
+    return with_gaps(rows, "shuffled", generator)
+
+
 DISTURBANCES: dict[str, Callable[[Sequences, Parameters, torch.Generator, Draw], Sequences]] = {
     "drop_last": _drop_last,
     "shuffle": _shuffle,
@@ -118,6 +128,8 @@ DISTURBANCES: dict[str, Callable[[Sequences, Parameters, torch.Generator, Draw],
     "swap": _swap,
     "delete": _delete,
     "duplicate": _duplicate,
+    "constant_gaps": _constant_gaps,
+    "shuffle_gaps": _shuffle_gaps,
 }
 
 
@@ -159,7 +171,3 @@ def _ordered(rows: Sequences, owners: Tensor, values: Tensor, keys: Tensor) -> S
 
 def _with_values(rows: Sequences, values: Tensor, offsets: Tensor) -> Sequences:
     return Sequences(rows.users, values, offsets, None, rows.n_items)
-
-
-def _without_timestamps(rows: Sequences) -> Sequences:
-    return _with_values(rows, rows.values, rows.offsets)

@@ -78,11 +78,25 @@ class Sequences:
             padded [B, L] with L the longest row shown (at least 1), lengths [B].
         """
         shown = self.tail(max_length)
-        lengths = shown.lengths
-        padded = shown.values.new_zeros(len(shown), max(1, int(lengths.max()) if len(shown) else 1))
-        rows = shown.rows
-        padded[rows, index_range(shown.values) - shown.offsets[rows]] = shown.values
-        return padded, lengths
+        return shown._padded(shown.values), shown.lengths
+
+    def last_times(self, max_length: int) -> Tensor:
+        """The timestamps of what `last` shows, padded in the same way [B, L].
+
+        Raises:
+            InputError: there are none.
+        """
+        shown = self.tail(max_length)
+        if shown.timestamps is None:
+            raise InputError("timestamps: found none in these sequences; expected one an item, which the model reads")
+        return shown._padded(shown.timestamps)
+
+    def _padded(self, numbers: Tensor) -> Tensor:
+        """A number an item [N] as a matrix [U, L] padded on the right with 0; L is at least 1."""
+        padded = numbers.new_zeros(len(self), max(1, int(self.lengths.max()) if len(self) else 1))
+        rows = self.rows
+        padded[rows, index_range(numbers) - self.offsets[rows]] = numbers
+        return padded
 
     def _window(self, users: Tensor, starts: Tensor, lengths: Tensor) -> "Sequences":
         index = ranges(starts, lengths)

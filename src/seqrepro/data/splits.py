@@ -7,6 +7,9 @@
   values lie 128 s apart (64 s before 2004), so interactions nearer than that stand in the order of the file.
 - `global_temporal`: one moment for all users after which nothing is learned.
 
+A model may ask for other gaps between a user's items (`gaps.py`). What is held out is then what it would be with the
+real ones, and the gaps are the same for all runs.
+
 Shapes: U users, U' evaluated users of a split, N interactions, C negatives, A attributes.
 """
 
@@ -20,9 +23,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from seqrepro.data.gaps import with_gaps
 from seqrepro.data.sequences import Sequences, offsets_of, read_sequences, sorted_within
 from seqrepro.errors import InputError
 from seqrepro.files import read_json
+from seqrepro.training.randomness import generator_for
 
 SPLITS = ("validation", "test")
 NAMES = ("leave_one_out", "leave_one_out_recbole", "global_temporal")
@@ -68,13 +73,14 @@ def read_rows(config: Parameters, data: Path, statistics: Path) -> Sequences:
 
 
 def make_split(config: Parameters, sequences: Sequences) -> Split:
-    """The split that a run's configuration names (keys `split` and, for global_temporal, `temporal`)."""
+    """The split of a run's configuration: keys `split`, `temporal` for global_temporal, and `gaps` of the model."""
+    gaps = config.get("model", {}).get("gaps", "real")
     if config["split"] == "global_temporal":
-        return global_temporal(sequences, **config["temporal"])
-    return leave_one_out(sequences)
+        return global_temporal(sequences, **config["temporal"], gaps=gaps)
+    return leave_one_out(sequences, gaps)
 
 
-def leave_one_out(sequences: Sequences) -> Split:
+def leave_one_out(sequences: Sequences, gaps: str = "real") -> Split:
     """Last item for the test, the one before for validation, the rest for training.
 
     With a row s_1..s_m: train s_1..s_{m-2}; validation history s_1..s_{m-2}, target s_{m-1}; test history
@@ -84,10 +90,12 @@ def leave_one_out(sequences: Sequences) -> Split:
     evaluated = (sequences.lengths >= 3).long()
     validation, test = (evaluated * (sequences.lengths - back) for back in (2, 1))
     known = sequences.lengths - evaluated
-    return _split(sequences, known - evaluated, known, {"validation": validation, "test": test})
+    return _split(sequences, known - evaluated, known, {"validation": validation, "test": test}, gaps)
 
 
-def global_temporal(sequences: Sequences, validation_share: float, test_share: float, target: str) -> Split:
+def global_temporal(
+    sequences: Sequences, validation_share: float, test_share: float, target: str, gaps: str = "real"
+) -> Split:
     """Train before one moment, validate before a second one, test after it.
 
     The moments are `temporal_cutoffs`. Training sees the interactions before t_validation. The validation target of a
@@ -108,7 +116,7 @@ def global_temporal(sequences: Sequences, validation_share: float, test_share: f
     counts = {"train": validation, **positions}
     if empty := [name for name, count in counts.items() if not count.any()]:
         raise InputError(f"split: global_temporal leaves no user for {' and '.join(empty)}; expected other shares")
-    return _split(ordered, validation, test, positions)
+    return _split(ordered, validation, test, positions, gaps)
 
 
 def temporal_cutoffs(timestamps: Tensor, validation_share: float, test_share: float) -> tuple[int, int]:
@@ -174,11 +182,12 @@ def _in_window(begin: Tensor, end: Tensor, target: str) -> Tensor:
     return torch.where(end > begin, begin if target == "first" else end - 1, 0)
 
 
-def _split(sequences: Sequences, train: Tensor, known: Tensor, positions: dict[str, Tensor]) -> Split:
+def _split(real: Sequences, train: Tensor, known: Tensor, positions: dict[str, Tensor], gaps: str) -> Split:
     """Learn from the first `train` [U] (`known`: before the test) items of each row; predict those at `positions` [U].
 
     A target at position 0 has no history: it stands for a user who is not evaluated.
     """
+    sequences = real if gaps == "real" else with_gaps(real, gaps, generator_for(0, "gaps"))
     rows = {name: position.nonzero().flatten() for name, position in positions.items()}
     whole = {name: sequences.select(rows[name]) for name in rows}
     lengths = {name: positions[name][rows[name]] for name in rows}

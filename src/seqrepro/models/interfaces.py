@@ -54,18 +54,38 @@ class SequentialModel(nn.Module):
     def item_table(self) -> Tensor:
         """Item embeddings [V+1, D]; row 0 is padding."""
 
+    def read(self, histories: Sequences) -> Tensor:
+        """Representations [B, L, D] of the newest items of each history, padded on the right."""
+        return self.hidden(histories.last(self.max_length)[0])
+
     def last_hidden(self, histories: Sequences) -> Tensor:
         """The representation [B, D] at the newest item of each history, computed in groups of similar length."""
         result = self.item_table().new_empty(len(histories), self.item_table().shape[1])
         for rows in length_groups(histories.lengths.clamp(max=self.max_length)):
-            padded_BL, lengths = histories.select(rows).last(self.max_length)
-            newest = self.hidden(padded_BL)[torch.arange(len(rows), device=rows.device), lengths - 1]
+            shown = histories.select(rows).tail(self.max_length)
+            newest = self.read(shown)[torch.arange(len(rows), device=rows.device), shown.lengths - 1]
             result[rows] = newest.to(result.dtype)  # autocast may have left it narrower
         return result
 
     def score(self, histories: Sequences) -> Tensor:
         """Scores [B, V+1] of every item as the next one; column 0 is padding and means nothing."""
         return self.last_hidden(histories) @ self.item_table().T
+
+
+class TimedModel(SequentialModel):
+    """A network that also reads when its items were chosen."""
+
+    @abstractmethod
+    def hidden_at(self, padded_BL: Tensor, times_BL: Tensor) -> Tensor:
+        """Representations [B, L, D] of right-padded item ids [B, L] and their timestamps int64 [B, L], 0 at padding."""
+
+    def read(self, histories: Sequences) -> Tensor:
+        """Representations [B, L, D] of the newest items of each history, padded on the right.
+
+        Raises:
+            InputError: the histories have no timestamps.
+        """
+        return self.hidden_at(histories.last(self.max_length)[0], histories.last_times(self.max_length))
 
 
 def build_closed_form(parameters: Parameters, n_items: int) -> ClosedFormModel:

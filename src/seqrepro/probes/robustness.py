@@ -73,7 +73,7 @@ def label(perturbation: Parameters) -> str:
 
 
 def perturb(histories: Sequences, targets: Tensor, perturbation: Parameters, generator: torch.Generator) -> Sequences:
-    """The histories as the perturbation leaves them; timestamps are lost. `targets` [U] are never inserted.
+    """The histories as the perturbation leaves them. `targets` [U] are never inserted.
 
     Raises:
         InputError: an unknown kind, or a missing or impossible strength.

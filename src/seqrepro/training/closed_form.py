@@ -10,7 +10,7 @@ from seqrepro.data.splits import SPLITS, Split
 from seqrepro.evaluation.ranking import rank_all
 from seqrepro.evaluation.ranks import rank_table
 from seqrepro.models.interfaces import ClosedFormModel, build_closed_form
-from seqrepro.training.outcome import Outcome, epoch_line, rank_split
+from seqrepro.training.outcome import Outcome, epoch_line, rank_split, watched
 
 
 def fit_closed_form(config: dict[str, Any], split: Split) -> Outcome:
@@ -29,7 +29,7 @@ def fit_closed_form(config: dict[str, Any], split: Split) -> Outcome:
         "validation": rank_table("validation", split.histories["validation"], validation),
         "test": rank_split(model, split, "test", likelihood=False),
     }
-    line = epoch_line(0, None, validation, split.train.n_items, fitted - started)
+    line = epoch_line(0, None, watched(validation), split.train.n_items, fitted - started)
     return Outcome(
         weights=model.state(),
         n_parameters=_n_values(model.state()),

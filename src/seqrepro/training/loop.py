@@ -21,7 +21,7 @@ from seqrepro.evaluation.ranking import Ranks, rank_all
 from seqrepro.models.interfaces import SequentialModel, build_sequential
 from seqrepro.training.checkpoint import CheckpointStore
 from seqrepro.training.masking import Masking
-from seqrepro.training.outcome import PARTS, Outcome, Work, epoch_line, rank_split
+from seqrepro.training.outcome import PARTS, Outcome, Work, epoch_line, rank_split, watched
 from seqrepro.training.precision import add_gradients
 from seqrepro.training.progress import Line
 from seqrepro.training.randomness import Randomness
@@ -213,12 +213,13 @@ class Trainer:
 
     def _finish_epoch(self, validation: Ranks, started: float) -> None:
         progress, epoch, n_items = self.progress, len(self.progress.log) + 1, self.split.train.n_items
-        value = self.rule.read(mean(self.budget["monitor"], validation.masked_worst, n_items))
+        ranks = watched(validation, self.budget)
+        value = self.rule.read(mean(self.budget["monitor"], ranks, n_items))
         if self.rule.better(value, progress.best_value):
             progress.best_value, progress.best_epoch = value, epoch
             self.best_weights = self._weights()
         measured = {name: _mean(values) for name, values in progress.measures.items()}
-        line = epoch_line(epoch, _mean(progress.losses), validation, n_items, time.monotonic() - started)
+        line = epoch_line(epoch, _mean(progress.losses), ranks, n_items, time.monotonic() - started)
         progress.log.append(line | measured)
         self._leave_epoch()
 

@@ -81,9 +81,15 @@ def rank_split(model: Scorer, split: Split, name: str, *, likelihood: bool) -> p
     return rank_table(name, split.histories[name], rank_all(model, *split.evaluation(name), likelihood=likelihood))
 
 
-def epoch_line(epoch: int, train_loss: float | None, validation: Ranks, n_items: int, seconds: float) -> Line:
-    """The log line of an epoch; its metrics are masked and pessimistic."""
-    metrics = all_means(validation.masked_worst, n_items)
+def watched(validation: Ranks, budget: dict[str, Any] | None = None) -> Tensor:
+    """The validation ranks [U] that a log tells of: pessimistic, and masked unless the budget says otherwise."""
+    unmasked = budget is not None and budget.get("masking") == "unmasked"
+    return validation.unmasked_worst if unmasked else validation.masked_worst
+
+
+def epoch_line(epoch: int, train_loss: float | None, ranks: Tensor, n_items: int, seconds: float) -> Line:
+    """The log line of an epoch, with the metrics of the validation ranks [U]."""
+    metrics = all_means(ranks, n_items)
     named = {f"validation_{name}": value for name, value in metrics.items()}
     return {"epoch": epoch, "train_loss": train_loss, **named, "seconds": round(seconds, 3)}
 

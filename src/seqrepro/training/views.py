@@ -132,11 +132,10 @@ def all_positions(model: SequentialModel, batch: Sequences) -> tuple[Tensor, Ten
     """
     hidden, targets = [], []
     for rows in length_groups((batch.lengths - 1).clamp(max=model.max_length)):
-        padded_BL, _ = batch.select(rows).last(model.max_length + 1)
-        group_targets = padded_BL[:, 1:]
+        window = batch.select(rows).tail(model.max_length + 1)
+        group_targets = window.last(model.max_length + 1)[0][:, 1:]
         real = group_targets != 0
-        inputs = padded_BL[:, :-1].where(real, 0)  # a row's last item is a target only
-        hidden.append(model.hidden(inputs)[real])
+        hidden.append(model.read(window.head(window.lengths - 1))[real])  # a row's last item is a target only
         targets.append(group_targets[real])
     return torch.cat(hidden), torch.cat(targets)
 
