@@ -103,7 +103,7 @@ def test_a_user_has_a_row_of_his_own_and_other_rows_play_no_part():
 
 
 def test_a_user_that_the_table_has_no_row_for():
-    with pytest.raises(InputError, match="model.users: found 19 and a user 20; expected at least the largest user id"):
+    with pytest.raises(InputError, match=r"model.users: found 19 and a user 20; expected at least the largest user id"):
         network(users=19).score(sequences_of(ROWS, N_ITEMS))
 
 
@@ -145,7 +145,7 @@ def test_initial_weights_come_from_the_generator_alone():
         assert first[table][1:].std().item() == pytest.approx(1 / 64, rel=0.02)
     for height in (1, 10, 50):
         bound = (64 * height) ** -0.5
-        assert 0.9 * bound < float(first[f"horizontal.{height - 1}"].abs().max()) <= bound
+        assert 0.9 * bound < first[f"horizontal.{height - 1}"].abs().max().item() <= bound
     assert first["output.weight"].std().item() == pytest.approx((2 / (128 + 64)) ** 0.5, rel=0.05)
     assert not first["joined.bias"].any()
 

@@ -93,7 +93,7 @@ def test_initial_weights_come_from_the_generator_alone():
     bounds = {"units.weight_ih_l0": (6 / (3 * 128 + 64)) ** 0.5, "units.weight_hh_l0": (6 / (4 * 128)) ** 0.5}
     bounds |= dict.fromkeys(("units.weight_ih_l1", "units.weight_hh_l1", "output.weight"), 128**-0.5)
     for name, bound in bounds.items():
-        assert 0.99 * bound < float(first[name].abs().max()) <= bound
+        assert 0.99 * bound < first[name].abs().max().item() <= bound
         assert first[name].std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
 
 

@@ -11,6 +11,7 @@ from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.gru4rec import GRU4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
+from seqrepro.config.architectures.lrurec import LRURecParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
@@ -33,7 +34,8 @@ Architecture = Annotated[
     | BERT4RecParameters
     | HydraRecParameters
     | GRU4RecParameters
-    | CaserParameters,
+    | CaserParameters
+    | LRURecParameters,
     Field(discriminator="family"),
 ]
 
