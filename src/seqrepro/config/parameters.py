@@ -15,6 +15,7 @@ from seqrepro.config.architectures.lrurec import LRURecParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
+from seqrepro.config.architectures.tisasrec import TiSASRecParameters
 from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
@@ -35,7 +36,8 @@ Architecture = Annotated[
     | HydraRecParameters
     | GRU4RecParameters
     | CaserParameters
-    | LRURecParameters,
+    | LRURecParameters
+    | TiSASRecParameters,
     Field(discriminator="family"),
 ]
 
