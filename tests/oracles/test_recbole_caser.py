@@ -1,7 +1,8 @@
 """RecBole 1.2.1's Caser as an oracle: with its weights ours has its scores, its loss and its gradients, in float64.
 
 The network is the same; ours computes the horizontal filters by a Fourier transform. Its loss has the penalty on norms
-in it, as objective `penalised` has it, and padding for a class; see `test_recbole_sasrec`.
+in it, as objective `penalised` has it, and padding for a class; see `test_recbole_sasrec`. Its padding is a row of the
+table, which is drawn and trained like the others; ours is always 0, so it is set to 0 there.
 
 It needs an environment of its own (`make test-oracles`); elsewhere these tests are skipped.
 """
@@ -43,7 +44,11 @@ def pair(request, tmp_path):
     assert config["reg_weight"] == PENALTY["weight"]
     users = int(sequences.users.max())
     parameters = {"family": "caser", "users": users, "dropout": 0.0, "max_length": request.param}
-    return with_the_same_weights(theirs, parameters, parts, sequences, to_our_names)
+    pair = with_the_same_weights(theirs, parameters, parts, sequences, to_our_names)
+    with torch.no_grad():
+        for model in (pair.theirs.item_embedding, pair.ours.items):
+            model.weight[0].zero_()
+    return pair
 
 
 def test_scores_agree(pair):
@@ -52,6 +57,15 @@ def test_scores_agree(pair):
     assert torch.equal(test["user_id"], pair.split.histories["test"].users)
     theirs, ours = pair.theirs.full_sort_predict(test), pair.ours.score(pair.split.histories["test"])
     assert_same({"scores": ours}, {"scores": theirs})
+
+
+@torch.no_grad()
+def test_recboles_padding_row_is_in_its_scores(pair):
+    test = pair.parts[2].inter_feat
+    before = pair.theirs.full_sort_predict(test)
+    pair.theirs.item_embedding.weight[0] += 1.0
+    changed = ~torch.isclose(pair.theirs.full_sort_predict(test)[:, 1:], before[:, 1:]).all(1)
+    assert torch.equal(changed, test["item_length"] < pair.ours.max_length)
 
 
 def test_loss_and_gradients_agree(pair):

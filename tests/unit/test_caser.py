@@ -35,7 +35,8 @@ def by_hand(model, row, user, padding):
     """The representation of one history, window by window."""
     shown = row[-LENGTH:]
     empty = [0] * (LENGTH - len(shown))
-    matrix = model.items.weight[torch.tensor(shown + empty if padding == "right" else empty + shown)]
+    ids = torch.tensor(shown + empty if padding == "right" else empty + shown)
+    matrix = model.items.weight[ids] * (ids > 0)[:, None]
     across = [weights @ matrix + bias for weights, bias in zip(model.vertical.weight, model.vertical.bias, strict=True)]
     along, biases = [], model.horizontal_bias.view(LENGTH, -1)
     for height, (filters, bias) in enumerate(zip(model.horizontal, biases, strict=True), start=1):
@@ -75,7 +76,6 @@ def test_the_fourier_transform_gives_what_convolutions_give(length):
 @torch.no_grad()
 def test_with_padding_on_the_left_the_newest_item_always_has_the_same_vertical_weight():
     model = network(padding="left")
-    model.items.weight[0].zero_()
     for history in ([4], [7, 4], [7, 9, 11, 2, 4]):
         shown = model._shown(sequences_of([history], N_ITEMS))
         assert shown[0].tolist() == [0] * (LENGTH - len(history)) + history
@@ -100,6 +100,9 @@ def test_a_user_has_a_row_of_his_own_and_other_rows_play_no_part():
     model.users.weight[7] += 1.0
     changed = (model.score(rows) - before).abs().amax(1) > 1e-9
     assert rows.users[changed].tolist() == [7]
+    before = model.score(rows)
+    model.items.weight[0] += 1.0
+    torch.testing.assert_close(model.score(rows)[:, 1:], before[:, 1:])
 
 
 def test_a_user_that_the_table_has_no_row_for():

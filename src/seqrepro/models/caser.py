@@ -1,6 +1,6 @@
 """Caser: convolutions over the embeddings of the newest L items (Tang & Wang 2018), in RecBole's form.
 
-    M = E[s_1..s_m, 0, ...]                                   [L, D], filled up with the padding row
+    M = E[s_1..s_m], 0, 0, ...                                [L, D], filled up with zeros
     v_k = sum over l of w_kl M_l + b_k                        vertical filters, by dimension: K_v vectors of D
     u_ik = max over t of relu(<F_ik, M_{t..t+i-1}> + c_ik)    horizontal filters of heights i = 1..L: K_h numbers each
     z = relu(W_1 drop([v; u]) + b_1)
@@ -14,7 +14,7 @@ particular about the form:
 - h is not negative, so an item can have a high score by its positive components only.
 - `padding: right`, as in RecBole: the vertical filters give a weight to a place counted from the oldest item, so that
   the newest item has another one in each length of history. With `left` it always has the last.
-- Padding is a row of the table. It is 0 here and drawn in RecBole, whose softmax trains it; horizontal filters see it.
+- Horizontal filters see padding. It is 0 here; in RecBole it is a row of E, which is drawn, and trained by the softmax.
 - A user's embedding is trained on his own rows only. It needs a table that is as long as the largest user id (`users`),
   and tells nothing of a user who was not trained on: his row is as it was drawn. Without `users` there is no P_u.
 - RecBole adds a penalty to the loss: 1e-4 times the sum of the norms, not squared, of all tables, maps and filters.
@@ -80,7 +80,8 @@ class Caser(SequentialModel):
         Raises:
             InputError: a user that the table has no row for.
         """
-        matrix_BDL = self.items(self._shown(histories)).transpose(1, 2)
+        shown_BL = self._shown(histories)
+        matrix_BDL = (self.items(shown_BL) * (shown_BL != 0)[:, :, None]).transpose(1, 2)
         along = self._horizontal(matrix_BDL)  # [B, L K_h]
         across = self.vertical(matrix_BDL).transpose(1, 2).flatten(1)  # [B, K_v D]
         joined = F.relu(self.joined(self.dropout(torch.cat([across, along], dim=1))))
