@@ -1,6 +1,7 @@
 """Which recipe can train which architecture."""
 
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
+from seqrepro.config.architectures.caser import CaserParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
@@ -16,6 +17,17 @@ def sees_both_sides(architecture: Configuration) -> bool:
     return isinstance(architecture, BERT4RecParameters)
 
 
+def only_prefixes(architecture: Configuration) -> str:
+    """Why a network cannot be trained on all positions of a row at once; '' if it can."""
+    if isinstance(architecture, CaserParameters):
+        return "caser, which has one representation a history"
+    if isinstance(architecture, SSD4RecParameters):
+        return "ssd4rec, which predicts behind the newest item only"
+    if isinstance(architecture, TiM4RecParameters) and architecture.time in ("paper", "paper_masked"):
+        return f"tim4rec with time: {architecture.time}, where a position knows the gaps behind it"
+    return ""
+
+
 def misfit(architecture: Configuration, recipe: Recipe) -> str:
     """Why a recipe cannot train an architecture, with what was expected; '' if it can."""
     if isinstance(recipe, ClosedForm):
@@ -25,13 +37,9 @@ def misfit(architecture: Configuration, recipe: Recipe) -> str:
             f"found view {recipe.view}; expected cloze for bert4rec and a bidirectional hydrarec, which see both "
             "sides, and for no other"
         )
-    looks_ahead = isinstance(architecture, TiM4RecParameters) and architecture.time not in ("off", "causal")
-    if looks_ahead and recipe.view != "prefixes":
-        return f"found view {recipe.view}; expected prefixes for time: paper, where a position knows the gaps behind it"
-    behind_histories = isinstance(architecture, SSD4RecParameters)
-    if behind_histories and recipe.view != "prefixes":
-        return f"found view {recipe.view}; expected prefixes for ssd4rec, which predicts behind the newest item only"
-    if recipe.hidden_share and not behind_histories:
+    if (why := only_prefixes(architecture)) and recipe.view != "prefixes":
+        return f"found view {recipe.view}; expected prefixes for {why}"
+    if recipe.hidden_share and not isinstance(architecture, SSD4RecParameters):
         return f"found hidden_share {recipe.hidden_share}; expected 0 for all but ssd4rec, which has a mask"
     has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
     shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"

@@ -6,15 +6,19 @@ from pydantic import Field
 
 from seqrepro.config.architectures.bayes_optimal import BayesOptimalParameters
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
+from seqrepro.config.architectures.caser import CaserParameters
 from seqrepro.config.architectures.ease import EASEParameters
+from seqrepro.config.architectures.gru4rec import GRU4RecParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
+from seqrepro.config.architectures.lrurec import LRURecParameters
 from seqrepro.config.architectures.mamba4rec import Mamba4RecParameters
 from seqrepro.config.architectures.markov import MarkovParameters
 from seqrepro.config.architectures.popularity import PopularityParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
 from seqrepro.config.architectures.tim4rec import TiM4RecParameters
+from seqrepro.config.architectures.tisasrec import TiSASRecParameters
 from seqrepro.config.base import Configuration, identity
 from seqrepro.config.datasets import Dataset
 from seqrepro.config.measures import Measures
@@ -35,7 +39,11 @@ Architecture = Annotated[
     | HydraRecParameters
     | TiM4RecParameters
     | Mamba4RecParameters
-    | SSD4RecParameters,
+    | SSD4RecParameters
+    | GRU4RecParameters
+    | CaserParameters
+    | LRURecParameters
+    | TiSASRecParameters,
     Field(discriminator="family"),
 ]
 

@@ -72,8 +72,19 @@ class CL4SRec(Configuration):
     reorder: float = Field(0.6, ge=0, le=1, description="share of a row that is shuffled")
 
 
+class Penalised(Configuration):
+    """A loss of the next item, and a penalty on the norms of weights."""
+
+    name: Literal["penalised"]
+    base: Annotated[CrossEntropy | BinaryCrossEntropy, Field(discriminator="name", description="of the next item")]
+    weight: float = Field(gt=0, description="of the sum of norms")
+    of: Literal["matrices", "embeddings"] = Field(description="weights of two axes or more, or the tables only")
+    squared: bool = Field(description="whether the norms are squared")
+
+
 Objective = Annotated[
-    CrossEntropy | SampledSoftmax | BinaryCrossEntropy | GeneralisedBCE | CL4SRec, Field(discriminator="name")
+    CrossEntropy | SampledSoftmax | BinaryCrossEntropy | GeneralisedBCE | CL4SRec | Penalised,
+    Field(discriminator="name"),
 ]
 
 

@@ -87,3 +87,8 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
             module.bias.zero_()
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight[module.padding_idx].zero_()
+
+
+def draw_uniform(weight: Tensor, inputs: int, generator: torch.Generator) -> None:
+    """Draw a weight, or a bias, from U(-1 / sqrt(inputs), 1 / sqrt(inputs)): torch's default for most maps."""
+    nn.init.uniform_(weight, -(inputs**-0.5), inputs**-0.5, generator)
