@@ -90,11 +90,10 @@ KINDS = {
     "tim4rec": (
         Architecture,
         some(
-            {"family": "tim4rec", "time": st.sampled_from(["paper", "paper_masked"])},
+            {"family": "tim4rec", "time": st.sampled_from(["paper", "paper_masked"]), "head_width": 1},
             width=WHOLE,
             layers=WHOLE,
             state=WHOLE,
-            head_width=st.just(1),
             convolution_init=st.sampled_from(["uniform", "kaiming"]),
             feed_forward=st.booleans(),
             dropout=SHARE,
