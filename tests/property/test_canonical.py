@@ -105,6 +105,42 @@ KINDS = {
             stamps=st.sampled_from(["exact", "float32"]),
         ),
     ),
+    "mamba4rec": (
+        Architecture,
+        some(
+            {"family": "mamba4rec"},
+            width=WHOLE,
+            layers=WHOLE,
+            state=WHOLE,
+            dropout=SHARE,
+            max_length=WHOLE,
+            step_bias=st.sampled_from(["as_coded", "mamba"]),
+        ),
+    ),
+    "ssd4rec": (
+        Architecture,
+        some({"family": "ssd4rec", "head_width": 1}, width=WHOLE, layers=WHOLE, backward=SHARE, max_length=WHOLE),
+    ),
+    "gru4rec": (
+        Architecture,
+        some({"family": "gru4rec"}, width=WHOLE, hidden_width=WHOLE, layers=WHOLE, dropout=SHARE),
+    ),
+    "caser": (
+        Architecture,
+        some({"family": "caser"}, width=WHOLE, vertical=WHOLE, users=st.none() | WHOLE, padding=st.just("left")),
+    ),
+    "lrurec": (Architecture, some({"family": "lrurec"}, width=WHOLE, layers=WHOLE, mixing_dropout=SHARE)),
+    "tisasrec": (
+        Architecture,
+        some(
+            {"family": "tisasrec", "heads": 1},
+            width=WHOLE,
+            time_span=WHOLE,
+            intervals=st.sampled_from(["personal", "raw"]),
+            stamps=st.sampled_from(["exact", "float32"]),
+            gaps=st.sampled_from(["real", "constant"]),
+        ),
+    ),
     "closed_form": (
         Recipe,
         some({"kind": "closed_form"}, threads=WHOLE, fit_on=st.sampled_from(["train", "train+validation"])),
