@@ -43,7 +43,7 @@ class Mamba4Rec(SequentialModel):
         self.dropout = nn.Dropout(p.dropout)
         self.blocks = nn.ModuleList(
             StateSpaceBlock(
-                Mamba1(p.width, p.expand, p.state, p.convolution),
+                Mamba1(p.width, p.expand, p.state, p.convolution, p.kernel),
                 DroppedFeedForward(p.width, p.inner_width, p.dropout),
                 p.dropout,
                 residual=p.layers > 1,

@@ -38,7 +38,7 @@ class BothWaysBlock(nn.Module):
     def __init__(self, p: SSD4RecParameters) -> None:
         super().__init__()
         self.backward_weight = p.backward
-        self.mixer = Mamba2(p.width, p.expand, p.state, p.head_width, p.convolution)
+        self.mixer = Mamba2(p.width, p.expand, p.state, p.head_width, p.convolution, kernel=p.kernel)
         self.mixer_norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
         self.feed_forward = DroppedFeedForward(p.width, p.inner_width, p.dropout)
         self.feed_forward_norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
 
 
 class Mamba4RecParameters(Configuration):
@@ -24,3 +24,6 @@ class Mamba4RecParameters(Configuration):
         "as the authors' code overwrites that of mamba, whose steps start between 0.001 and 0.1",
     )
     max_length: int = Field(50, ge=1, description="L, the longest history that the model sees")
+    kernel: Literal["torch", "fused"] = identity(
+        "torch", description="what computes the scan of training and ranking: plain torch, or mamba_ssm on a GPU"
+    )

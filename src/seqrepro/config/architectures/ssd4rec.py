@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seqrepro.config.base import Configuration
+from seqrepro.config.base import Configuration, identity
 
 
 class SSD4RecParameters(Configuration):
@@ -22,6 +22,9 @@ class SSD4RecParameters(Configuration):
     norm_embedding: bool = Field(True, description="dropout and a norm behind the embeddings, or neither")
     dropout: float = Field(0.2, ge=0, lt=1, description="after embeddings, after both norms of a block, in between")
     max_length: int = Field(50, ge=1, description="L, the longest history that the model sees")
+    kernel: Literal["torch", "fused"] = identity(
+        "torch", description="what computes the scan of training and ranking: plain torch, or mamba_ssm on a GPU"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_the_channels(self) -> "SSD4RecParameters":

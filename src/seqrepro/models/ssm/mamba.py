@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqrepro.models.attention.interface import State, wide
+from seqrepro.models.ssm import kernels
 from seqrepro.models.ssm.convolution import CausalConvolution
 from seqrepro.models.ssm.selective_scan import selective_scan
 from seqrepro.models.ssm.selective_scan import step as selective_step
@@ -50,8 +51,10 @@ RATES = (1.0, 16.0)  # what the first -A of Mamba-2 lie between
 class Mamba1(nn.Module):
     """A selective scan between a convolution and a gate."""
 
-    def __init__(self, width: int, expand: int, state: int, convolution: int) -> None:
+    def __init__(self, width: int, expand: int, state: int, convolution: int, kernel: kernels.Kernel = "torch") -> None:
         super().__init__()
+        kernels.check(kernel)
+        self.kernel = kernel
         inner, self.rank, self.state = expand * width, ceil(width / 16), state
         self.projection = nn.Linear(width, 2 * inner, bias=False)
         self.convolution = CausalConvolution(inner, convolution)
@@ -72,7 +75,8 @@ class Mamba1(nn.Module):
         """[B, L, D] -> [B, L, D]; `segments` [B, L] are numbers, the same within a segment only."""
         x, gate = self.projection(inputs).chunk(2, dim=-1)
         x = F.silu(self.convolution(x, segments))
-        mixed, _ = selective_scan(x, *self._selected(x), self.skip, segments)
+        given = (x, *self._selected(x), self.skip, segments)
+        mixed = kernels.fused_selective_scan(*given) if self.kernel == "fused" else selective_scan(*given)[0]
         return self._gated(mixed, gate)
 
     def start(self, rows: int) -> State:
@@ -111,8 +115,11 @@ class Mamba2(nn.Module):
         bias: bool = False,
         activation: Activation = "silu",
         epsilon: float = 1e-5,
+        kernel: kernels.Kernel = "torch",
     ) -> None:
         super().__init__()
+        kernels.check(kernel)
+        self.kernel = kernel
         inner, heads = expand * width, expand * width // head_width
         self.state, self.heads, self.activation = state, heads, ACTIVATIONS[activation]
         self.projection = nn.Linear(width, 2 * inner + 2 * state + heads, bias)
@@ -150,7 +157,8 @@ class Mamba2(nn.Module):
         """
         gate, convolved, raw = self._projected(inputs)
         x, keys, queries = self._split(self.convolution(convolved, segments))
-        mixed, _ = ssd(x, self._delta(raw, before, after), self._rate(), keys, queries, self.skip, segments)
+        given = (x, self._delta(raw, before, after), self._rate(), keys, queries, self.skip, segments)
+        mixed = kernels.fused_ssd(*given) if self.kernel == "fused" else ssd(*given)[0]
         return self._gated(mixed, gate)
 
     def start(self, rows: int) -> State:
