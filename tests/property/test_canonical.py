@@ -52,6 +52,14 @@ TRANSFORMER = {
     "dropout": SHARE,
     "attention_dropout": SHARE,
 }
+NETWORK = {"width": WHOLE, "dropout": SHARE, "max_length": WHOLE}
+TISASREC = NETWORK | {
+    "layers": WHOLE,
+    "time_span": st.integers(0, 2),
+    "intervals": st.sampled_from(["personal", "raw"]),
+    "stamps": st.sampled_from(["exact", "float32"]),
+    "gaps": st.sampled_from(["real", "constant", "shuffled"]),
+}
 ATTENTION = (
     some({"name": "softmax"}, kernel=st.sampled_from(["sdpa", "naive"]), dropout=SHARE)
     | some({"name": "hydra"}, scale=st.sampled_from(["none", "mean", "norm"]), decay=st.booleans())
@@ -121,25 +129,23 @@ KINDS = {
         Architecture,
         some({"family": "ssd4rec", "head_width": 1}, width=WHOLE, layers=WHOLE, backward=SHARE, max_length=WHOLE),
     ),
-    "gru4rec": (
-        Architecture,
-        some({"family": "gru4rec"}, width=WHOLE, hidden_width=WHOLE, layers=WHOLE, dropout=SHARE),
-    ),
+    "gru4rec": (Architecture, some({"family": "gru4rec"}, **NETWORK, layers=WHOLE, hidden_width=WHOLE)),
     "caser": (
         Architecture,
-        some({"family": "caser"}, width=WHOLE, vertical=WHOLE, users=st.none() | WHOLE, padding=st.just("left")),
+        some(
+            {"family": "caser"},
+            **NETWORK,
+            vertical=WHOLE,
+            horizontal=WHOLE,
+            users=st.none() | WHOLE,
+            padding=st.sampled_from(["right", "left"]),
+        ),
     ),
-    "lrurec": (Architecture, some({"family": "lrurec"}, width=WHOLE, layers=WHOLE, mixing_dropout=SHARE)),
+    "lrurec": (Architecture, some({"family": "lrurec"}, **NETWORK, layers=WHOLE, mixing_dropout=SHARE)),
     "tisasrec": (
         Architecture,
-        some(
-            {"family": "tisasrec", "heads": 1},
-            width=WHOLE,
-            time_span=WHOLE,
-            intervals=st.sampled_from(["personal", "raw"]),
-            stamps=st.sampled_from(["exact", "float32"]),
-            gaps=st.sampled_from(["real", "constant"]),
-        ),
+        some({"family": "tisasrec"}, **TISASREC, pad_keys=st.sampled_from(["masked", "port"]))
+        | some({"family": "tisasrec", "positions_in": "input"}, **TISASREC),
     ),
     "closed_form": (
         Recipe,
