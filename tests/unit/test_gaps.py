@@ -1,16 +1,21 @@
 """Controls of time: what happens to the gaps, and to whom; and how a model gets to see timestamps."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from torch import nn
 
 from made_data import sequences_of
+from seqrepro.config.dataset_plan import require_timestamps
+from seqrepro.config.datasets import Dataset
 from seqrepro.data.disturbances import disturb
 from seqrepro.data.gaps import DAY, with_gaps
+from seqrepro.data.registry import load_registry
 from seqrepro.data.sequences import Sequences
 from seqrepro.data.splits import global_temporal, leave_one_out, make_split
 from seqrepro.errors import InputError
@@ -18,6 +23,7 @@ from seqrepro.models.interfaces import TimedModel
 from seqrepro.training.views import make_view
 
 N_ITEMS = 30
+ROOT = Path(__file__).resolve().parents[2]
 GAPS = st.lists(st.lists(st.integers(0, 10**7), max_size=12), min_size=1, max_size=5)
 
 
@@ -134,3 +140,28 @@ def test_a_timed_model_gets_the_times_of_its_items():
 def test_a_timed_model_refuses_rows_without_timestamps():
     with pytest.raises(InputError, match="timestamps: found none"):
         Clock().last_hidden(sequences_of([[1, 2, 3]], N_ITEMS))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "found"),
+    [
+        (
+            {"source": "registry", "entry": "lastfm-s3rec-sequences"},
+            "entry: found 'lastfm-s3rec-sequences', which",
+        ),
+        (
+            {"source": "file", "path": "mine.csv", "columns": {"user": "u", "item": "i"}},
+            "columns.timestamp: found none",
+        ),
+    ],
+)
+def test_the_plan_refuses_data_without_timestamps(dataset, found):
+    parsed = TypeAdapter(Dataset).validate_python(dataset)
+    with pytest.raises(InputError, match=rf"^params.yaml: datasets.mine.{found}"):
+        require_timestamps("mine", parsed, load_registry(ROOT / "registry" / "datasets.yaml"))
+
+
+@pytest.mark.parametrize("entry", ["ml-100k", "amazon-2014-beauty-s3rec"])
+def test_the_plan_takes_data_with_timestamps(entry):
+    parsed = TypeAdapter(Dataset).validate_python({"source": "registry", "entry": entry})
+    require_timestamps("mine", parsed, load_registry(ROOT / "registry" / "datasets.yaml"))
