@@ -185,6 +185,29 @@ def test_rows_hold_the_varied_and_the_plain_value_of_each_finished_seed(tmp_path
     }
 
 
+def test_steps_are_timed_and_generated_data_have_both_ways_to_rank(tmp_path):
+    ways = {way: {"pessimistic": {"ndcg@10": value}} for way, value in (("masked", 0.0), ("unmasked", 0.4))}
+    write_json(tmp_path / "varied/seed-1/metrics.json", {"metrics": {"test": ways}})
+    measured = [["seconds_per_step", "seconds_per_step over block", "ratio"], [None, 1.0, None], [0.5, 0.6, 1.0]]
+    write_parquet(tmp_path / "varied/seed-1/probes/s/measurements.parquet", pa.table(measured, schema=SCHEMA))
+    values = {
+        data_class: {row["measure"]: row["value"] for row in variation_rows(entry_of(tmp_path, data_class=data_class))}
+        for data_class in ("real", "generated")
+    }
+    assert values["real"] == {"ndcg@10": 0.0, "seconds_per_step": 0.5}
+    assert values["generated"] == values["real"] | {"ndcg@10, unmasked": 0.4}
+
+
+def test_an_experiment_that_times_steps_has_them_in_its_entries(varying, make_plan):
+    replace("    variations: [rates]", "    variations: [rates]\n    probes: [steps]")
+    replace("\nprobes:\n", "\nprobes:\n  steps: {kind: cost, against: sasrec, rounds: 1, steps: 1, warm_up: 0}\n")
+    plan = make_plan("varying")
+    (compare,) = plan.of("compare").values()
+    file = f"{compare.parameters['varied'][1]['folder']}/seed-2/probes/steps/measurements.parquet"
+    assert file in compare.inputs
+    assert len(plan.of("probe")) == 6
+
+
 def rows_of(model, changes, plain=0.5, setting="20 % of the users"):
     place = {"dataset": "d", "data_class": "real", "experiment": "e", "variation": "v", "setting": setting}
     return [

@@ -11,8 +11,13 @@ from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.variations import VARIATIONS
 from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height
 
-SHOWN = {"ndcg@10": "ndcg@10 on the test split", "lambda_max": "Largest eigenvalue of the Hessian"}
-LOGARITHMIC = 20  # the axis of settings is, if the largest is so many times the smallest
+SHOWN = {
+    "ndcg@10": "ndcg@10 on the test split",
+    "ndcg@10, unmasked": "ndcg@10 on the test split, seen items ranked too",
+    "lambda_max": "Largest eigenvalue of the Hessian",
+    "seconds_per_step": "Seconds of a step of training",
+}
+LOGARITHMIC = 8  # the axis of settings is, if the largest is so many times the smallest
 
 
 def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
@@ -20,7 +25,7 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
 
     Rows: the table `variations`; those whose setting has no single number are left to the table.
     """
-    rows = [row for row in rows if row["measure"] in SHOWN and row["at"] is not None]
+    rows = [row for row in rows if _is_shown(row) and row["at"] is not None]
     rows = sorted(rows, key=_place)  # stable: models and settings stay in order
     drawn = []
     for (experiment, group, measure), own in groupby(rows, key=_place):
@@ -56,6 +61,11 @@ def _paint(rows: list[Row], group: str, label: str, axes: Axes) -> None:
     axes.set_xlabel(group)
     axes.set_title(label)
     name_models(axes)
+
+
+def _is_shown(row: Row) -> bool:
+    """Generated items recur, so that a ranking without those of the history says nothing there."""
+    return row["measure"] in SHOWN and (row["data_class"], row["measure"]) != ("generated", "ndcg@10")
 
 
 def _place(row: Row) -> tuple[str, str, str]:
