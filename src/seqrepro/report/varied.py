@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 
 from seqrepro.ledger.evidence import Row
 from seqrepro.ledger.statistics import t_interval
-from seqrepro.ledger.variations import VARIATIONS
+from seqrepro.ledger.variations import PACE, VARIATIONS
 from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height
 
 SHOWN = {
     "ndcg@10": "ndcg@10 on the test split",
     "ndcg@10, unmasked": "ndcg@10 on the test split, seen items ranked too",
     "lambda_max": "Largest eigenvalue of the Hessian",
-    "seconds_per_step": "Seconds of a step of training",
+    PACE: "Seconds of a step of training",
 }
 LOGARITHMIC = 8  # the axis of settings is, if the largest is so many times the smallest
 
@@ -33,7 +33,7 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
         words = {
             "alt": f"{SHOWN[measure]} by {group} on {title}",
             "caption": f"{SHOWN[measure]} by {group}: mean over seeds with a 95 % t interval. "
-            "Dotted: the same model with nothing varied.",
+            "Dotted: the same model with nothing varied, as its name has it.",
         }
         stem = folder / f"varied-{dataset}-{experiment}-{_slug(group)}-{_slug(measure)}"
         paint, height = partial(_paint, listed, group, SHOWN[measure]), 3.2 + names_height(listed)
@@ -55,6 +55,8 @@ def _paint(rows: list[Row], group: str, label: str, axes: Axes) -> None:
     places = sorted({row["at"] for row in rows})
     if places[0] > 0 and places[-1] / places[0] > LOGARITHMIC:
         axes.set_xscale("log")
+        if rows[0]["measure"] == PACE:  # its slope over a length is what claims are about
+            axes.set_yscale("log")
     axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
     axes.set_xticks([], minor=True)
     axes.grid(axis="y")
