@@ -25,7 +25,7 @@ WANTED |= {"datasets": ["toy"], "slope": [0, 1], "seeds": 2}
 def rows_of(model, *slopes, lengths=LENGTHS, **changes):
     """A number that grows with an exponent, one for each seed."""
     place = {"dataset": "toy", "protocol_name": "leave-one-out", "variation": "lengths", "measure": "seconds_per_step"}
-    place |= {"model": model, **changes}
+    place |= {"data_class": "primary", "model": model, **changes}
     return [
         {**place, "seed": seed, "at": at, "value": 1e-3 * at**slope}
         for seed, slope in enumerate(slopes, 1)
@@ -81,6 +81,7 @@ def test_seeds_count_that_have_every_setting(found):
     [
         ([], {"planned": False}, "no variation is planned in suite standard"),
         (None, {}, "no seconds_per_step of a with lengths is there yet"),
+        (rows_of("a", 0.5, 0.6, data_class="generated"), {}, "no seconds_per_step of a with lengths is there yet"),
         (rows_of("a", 0.5, 0.6), {"against": "b"}, "no seconds_per_step of b with lengths is there yet"),
         (rows_of("a", 0.5), {}, "a with all of lengths has 1 of 2 seeds"),
     ],

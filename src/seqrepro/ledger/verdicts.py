@@ -257,6 +257,7 @@ def _of_variation(part: Scaling, dataset: str, claim: Statement, grounds: Ground
     meant = {"dataset": dataset, "protocol_name": claim.protocol, "variation": part.variation, "measure": part.measure}
     for column, value in meant.items():
         rows = rows[rows[column] == value]
+    rows = rows[(rows.data_class == "generated") == grounds.of_controls]
     runs = {model: _by_seed(rows[(rows.model == model) & (rows["at"] > 0)]) for model in part.needed_models()}
     for model, own in runs.items():
         if not own.rows:
