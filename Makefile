@@ -99,7 +99,7 @@ $(BROWSER)/.ready: tests/unit/browser/requirements.txt
 
 BENCH := $(VENV)-bench
 WITH_PEERS := bench-prepare bench-training bench-evaluation bench-quality
-ALONE := bench-prepare_large bench-attention bench-flops bench-threads bench-growth bench-intervals bench-optimizers
+ALONE := bench-prepare_large bench-attention bench-hydra bench-flops bench-threads bench-growth bench-intervals bench-optimizers
 
 bench:
 	$(foreach name,$(ALONE) $(WITH_PEERS),$(MAKE) $(name) &&) $(MAKE) performance

@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 NOT_MEASURED = "not measured"
 TITLES = {"beauty": "Beauty", "ml-1m": "MovieLens-1M", "ml-100k": "MovieLens-100K"}
 COMPARED = ("beauty", "ml-1m")
+HYDRA_AIM = "Causal Hydra attention, {}, share of the speed of memory, at the worst length"
+HYDRA_PASSES = ("forward", "forward and backward")
 PEERS = {"recbole": "RecBole", "rectools": "RecTools"}
 Found = dict[str, Any]
 
@@ -47,6 +49,16 @@ def speed_aim(file: str, unit: str, dataset: str, peer: str, wanted: float) -> A
     return Aim(f"{file}-{dataset}-{peer}", what, wanted, file, read)
 
 
+def lengths(found: Found) -> list[tuple[str, Found]]:
+    """What was found of fused Hydra attention, the shortest length first."""
+    return sorted(found["times_the_least_by_length"].items(), key=lambda item: int(item[0]))
+
+
+def worst(passes: str, found: Found) -> float:
+    """The least over the time of fused Hydra attention, at the length where that is smallest."""
+    return min(1 / float(measured[passes]["fused"]) for _, measured in lengths(found))
+
+
 AIMS = (
     speed_aim("training", "targets", "beauty", "recbole", 25),
     speed_aim("training", "targets", "beauty", "rectools", 25),
@@ -61,6 +73,10 @@ AIMS = (
         "flops",
         lambda found: float(found["by_width"]["256"]["share_of_peak"]),
         percent=True,
+    ),
+    *(
+        Aim(f"hydra-{passes.replace(' ', '-')}", HYDRA_AIM.format(passes), 2 / 3, "hydra", partial(worst, passes), True)
+        for passes in HYDRA_PASSES
     ),
 )
 
@@ -273,6 +289,24 @@ def attention(found: Found) -> str:
     return f"{table(header, rows)}\n\nMedians of {found['repeats']} turns. {machine(found)}"
 
 
+def hydra(found: Found) -> str:
+    """Times the least, by length, and what sums in 32 bits are away from the truth."""
+    names = ("written out", "compiled", "in blocks", "fused")
+    header = ["length", "rows", "least, ms", *(f"`{name}`" for name in names)]
+    blocks = []
+    for passes in HYDRA_PASSES:
+        rows = []
+        for length, measured in lengths(found):
+            times = measured[passes]
+            cells = [f"{times[name]:.2f}" if name in times else "" for name in names]
+            rows.append([length, measured["rows"], f"{times['least_milliseconds']:.1f}", *cells])
+        blocks.append(f"**{passes.capitalize()}**, times the least\n\n{table(header, rows)}")
+    away = [[length, *(f"{measured['error'][name]:.1e}" for name in names)] for length, measured in lengths(found)]
+    errors = table(["length", *(f"`{name}`" for name in names)], away)
+    blocks.append(f"**Root mean square error** of the mixture, against sums and products in 64 bits\n\n{errors}")
+    return "\n\n".join([*blocks, f"Medians of {found['repeats']} rounds. {machine(found)}"])
+
+
 def optimizers(found: Found) -> str:
     """Each against Adam, by objective."""
     header = ("", "passes a step", "milliseconds a step", "times Adam", "least and most", "peak memory")
@@ -354,7 +388,7 @@ def gpu(results: dict[str, Found | None]) -> str:
 
 LOCAL = (
     *(training, optimizers, quality, evaluation, flops, threads),
-    *(growth, attention, prepare, prepare_large, intervals),
+    *(growth, attention, hydra, prepare, prepare_large, intervals),
 )
 CHAPTERS: dict[str, tuple[str, Callable[[Found], str]]] = {  # place in the text: file of results, what shows it
     **{show.__name__: (show.__name__, show) for show in LOCAL},

@@ -142,6 +142,7 @@ def run_entry(dataset, model, title, seeds, digits, **more):
     entry |= {"experiment": "baselines", "papers": ["samrec"], "probes": ["exposure", "robustness"]}
     entry |= {"precision": "fp64/fp32" if model in CLOSED_FORMS else "fp32"}
     entry |= {"names": [[model, "leave-one-out"]]}
+    entry |= {"item_table": None if model in CLOSED_FORMS else {"width": 4, "more_rows": 1}}
     return entry | {"protocol_name": "leave-one-out", "protocol": PROTOCOL, "rankings": RANKINGS} | more
 
 

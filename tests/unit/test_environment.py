@@ -56,6 +56,7 @@ def test_every_requirement_is_locked_with_hashes():
 def test_what_the_product_imports_is_asked_for_and_not_there_by_chance():
     owners = importlib.metadata.packages_distributions()
     packages = {name for path in (ROOT / "src").rglob("*.py") for name in imported(path)} - sys.stdlib_module_names
+    packages -= {"triton"}  # comes with builds of torch for GPUs, and is imported there alone
     wanted = {*requirements(), "torch", "seqrepro"}  # torch has its own line in the Makefile
     owned = {name: {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners.get(name, ())} for name in packages}
     assert {name: found for name, found in owned.items() if not found & wanted} == {}

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from scipy import stats
 
 from seqrepro.config.load import load_parameters, parse_parameters
@@ -22,6 +23,7 @@ from seqrepro.ledger.variations import (
     write,
 )
 from seqrepro.probes.measurements import SCHEMA
+from seqrepro.report import varied
 from seqrepro.report.varied import variations
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +187,29 @@ def test_rows_hold_the_varied_and_the_plain_value_of_each_finished_seed(tmp_path
     }
 
 
+def test_steps_are_timed_and_generated_data_have_both_ways_to_rank(tmp_path):
+    ways = {way: {"pessimistic": {"ndcg@10": value}} for way, value in (("masked", 0.0), ("unmasked", 0.4))}
+    write_json(tmp_path / "varied/seed-1/metrics.json", {"metrics": {"test": ways}})
+    measured = [["seconds_per_step", "seconds_per_step over block", "ratio"], [None, 1.0, None], [0.5, 0.6, 1.0]]
+    write_parquet(tmp_path / "varied/seed-1/probes/s/measurements.parquet", pa.table(measured, schema=SCHEMA))
+    values = {
+        data_class: {row["measure"]: row["value"] for row in variation_rows(entry_of(tmp_path, data_class=data_class))}
+        for data_class in ("real", "generated")
+    }
+    assert values["real"] == {"ndcg@10": 0.0, "seconds_per_step": 0.5}
+    assert values["generated"] == values["real"] | {"ndcg@10, unmasked": 0.4}
+
+
+def test_an_experiment_that_times_steps_has_them_in_its_entries(varying, make_plan):
+    replace("    variations: [rates]", "    variations: [rates]\n    probes: [steps]")
+    replace("\nprobes:\n", "\nprobes:\n  steps: {kind: cost, against: sasrec, rounds: 1, steps: 1, warm_up: 0}\n")
+    plan = make_plan("varying")
+    (compare,) = plan.of("compare").values()
+    file = f"{compare.parameters['varied'][1]['folder']}/seed-2/probes/steps/measurements.parquet"
+    assert file in compare.inputs
+    assert len(plan.of("probe")) == 6
+
+
 def rows_of(model, changes, plain=0.5, setting="20 % of the users"):
     place = {"dataset": "d", "data_class": "real", "experiment": "e", "variation": "v", "setting": setting}
     return [
@@ -259,3 +284,38 @@ def test_a_figure_a_setting_and_measure(tmp_path):
     assert drawn.name == "varied-toy-e-users-share-ndcg-at-10"
     assert all(path.is_file() for path in drawn.files)
     assert "ndcg@10 on the test split by users, share on Toy" in drawn.svg
+
+
+def of_lengths(model, slope, measure, data_class="real"):
+    place = {"dataset": "d", "data_class": data_class, "protocol_name": "p", "experiment": "e", "variation": "lengths"}
+    place |= {"model": model, "title": model, "group": "max length", "folder": "f", "measure": measure, "plain": None}
+    return [
+        {**place, "setting": f"max length {at}", "at": float(at), "seed": seed, "value": (1 + seed / 100) * at**slope}
+        for at in (20, 50, 100, 200)
+        for seed in (1, 2, 3)
+    ]
+
+
+def test_lengths_are_drawn_on_a_logarithmic_axis_with_an_interval_for_each(tmp_path):
+    rows = [*of_lengths("m", 0.1, "ndcg@10"), *of_lengths("a", 0.2, "ndcg@10")]
+    axes = Figure().add_subplot()
+    varied._paint(rows, "max length", "ndcg@10", axes)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "50", "100", "200"]
+    first, second = axes.containers
+    means = [1.02 * at**0.1 for at in (20, 50, 100, 200)]
+    assert first.lines[0].get_ydata() == pytest.approx(means)
+    reach = stats.t.ppf(0.975, 2) * stats.sem([1.01, 1.02, 1.03])
+    low, high = second.lines[2][0].get_segments()[3]
+    assert (low[1], high[1]) == pytest.approx((200**0.2 * (1.02 - reach), 200**0.2 * (1.02 + reach)))
+    (drawn,) = variations(tmp_path, "toy", "Toy", rows)
+    assert {path.suffix for path in drawn.files} == {".svg", ".png", ".csv", ".parquet"}
+
+
+def test_seconds_are_logarithmic_and_generated_items_are_ranked_with_the_history(tmp_path):
+    axes = Figure().add_subplot()
+    varied._paint(of_lengths("m", 1.0, "seconds_per_step"), "max length", "Seconds", axes)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    both = [row for name in ("ndcg@10", "ndcg@10, unmasked") for row in of_lengths("m", 0.1, name, "generated")]
+    (drawn,) = variations(tmp_path, "toy", "Toy", both)
+    assert drawn.name == "varied-toy-e-max-length-ndcg-at-10-unmasked"

@@ -17,6 +17,7 @@ rule compare:
         multiext("results/{suite}/tables/published", ".parquet", ".md"),
         multiext("results/{suite}/tables/comparisons", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/runs", ".parquet", ".csv"),
+        multiext("results/{suite}/tables/parameters", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/exposure", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/cost", ".parquet", ".csv"),
         multiext("results/{suite}/tables/compute", ".parquet", ".csv"),

@@ -15,7 +15,7 @@ from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
 from seqrepro.files import Json
 from seqrepro.ledger.claims import Claim, Claims, Gate, claim_files, published_files, read_claims
-from seqrepro.ledger.parts import AnyPart, Probed, Tabulated, Untestable
+from seqrepro.ledger.parts import AnyPart, Probed, Scaling, Tabulated, Untestable
 from seqrepro.ledger.published import keys_of, read_published
 from seqrepro.request import Request
 
@@ -79,6 +79,7 @@ def unknown_names(claims: Claims, parameters: Parameters) -> list[str]:
         ("model", [name for one in claims.statements for name in one.models()], parameters.models),
         ("dataset", [name for part in parts for name in _datasets(part, True)], parameters.datasets),
         ("probe", probes, parameters.probes),
+        ("variation", [part.variation for part in parts if isinstance(part, Scaling)], parameters.variations),
         ("protocol", [one.protocol for one in claims.statements], parameters.protocols),
     ]
     coming = claims.to_come.canonical()
@@ -136,7 +137,12 @@ def _needs(
     for model in part.needed_models():
         for dataset in _datasets(part):
             place = model, dataset, claim.protocol
-            yield (*place, seeds, probe), _gap(place, seeds, probe, parameters, judged)
+            gap = _gap(place, seeds, probe, parameters, judged)
+            if isinstance(part, Scaling):
+                gap = gap or _unvaried(part, place, parameters, judged)
+                yield (*place, seeds, part.variation), gap
+            else:
+                yield (*place, seeds, probe), gap
 
 
 def _gap(place: Place, seeds: int, probe: str | None, parameters: Parameters, judged: Request) -> Gap | None:
@@ -156,6 +162,17 @@ def _gap(place: Place, seeds: int, probe: str | None, parameters: Parameters, ju
     if probe is not None and not any(path.startswith(measured) for path in judged.inputs):
         return f"probe {probe} of {model} on", dataset, ""
     return None
+
+
+def _unvaried(part: Scaling, place: Place, parameters: Parameters, judged: Request) -> Gap | None:
+    """That no experiment of the suite varies a model so."""
+    model, dataset, protocol = place
+    for name, scale in parameters.suites[judged.parameters["suite"]].experiments.items():
+        experiment = parameters.experiments[name]
+        meant = part.variation in experiment.variations and experiment.protocol == protocol
+        if meant and dataset in scale.datasets and model in (scale.models or experiment.models):
+            return None
+    return f"variation {part.variation} of {model} on", dataset, ""
 
 
 def _in_words(gaps: list[Gap]) -> list[str]:

@@ -22,7 +22,7 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute")
+TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,11 @@ class _Suite:
     @cached_property
     def judged_tables(self) -> list[str]:
         """Tables of `compare` that claims may name, where they have rows."""
-        return [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations")] if self.varied else []
+        return (
+            [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations", "variations")]
+            if self.varied
+            else []
+        )
 
     def file(self, name: str) -> str:
         return f"results/{self.name}/{name}"
@@ -201,10 +205,19 @@ def _grouped(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) 
                 "protocol": run.protocol.text(),
                 "rankings": run.protocol.rankings(),
                 "precision": run.config["training"].get("precision", CLOSED_FORM),
+                "item_table": item_table(run.config["model"]),
             },
         )
         group["seeds"].append(run.seed)
     return list(groups.values())
+
+
+def item_table(model: dict[str, Any]) -> Json | None:
+    """The width of a network's table of items, and its rows beyond those of the items: padding, and a mask if any."""
+    if "width" not in model:
+        return None
+    has_mask = model["family"] == "bert4rec" or model.get("frame") == "bidirectional" or model.get("mask_row", False)
+    return {"width": model["width"], "more_rows": 1 + has_mask}
 
 
 def _judged(

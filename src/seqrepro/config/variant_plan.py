@@ -4,11 +4,12 @@ from typing import Any
 
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run
-from seqrepro.config.probes import RESULTS, Sharpness
+from seqrepro.config.probes import RESULTS, Cost, Sharpness
 from seqrepro.config.variants import Variant
 
 Entry = dict[str, Any]
 OF = {"folder": "seeds", "plain": "plain_seeds"}  # the varied run and that with nothing varied
+READ = (Sharpness, Cost)  # probes whose numbers stand in the tables of variations
 OF_DATA = "training.data"  # the path of what training sees
 
 
@@ -48,7 +49,8 @@ def _entry(
     parameters: Parameters, run: Run, need: Need, variant: Variant, runs: list[Run], datasets: dict[str, Any]
 ) -> Entry:
     group, at = _place(variant)
-    measured = [name for name in need.probes if isinstance(parameters.probes[name], Sharpness)]
+    measured = {name: parameters.probes[name] for name in need.probes}
+    files = [f"probes/{name}/{RESULTS[one.kind]}" for name, one in measured.items() if isinstance(one, READ)]
     return {
         "dataset": run.dataset,
         "data_class": datasets[run.dataset]["class"],
@@ -63,7 +65,7 @@ def _entry(
         "at": at,
         "folder": run.folder,
         "plain": _plain(run, need, runs).folder,
-        "measurements": [f"probes/{name}/{RESULTS['sharpness']}" for name in measured],
+        "measurements": files,
         "seeds": [],
         "plain_seeds": [],  # for each seed the one beside it; 0, where the plain model has no other
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import NAMES
 from seqrepro.files import Json, sha256_file, write_json
-from seqrepro.ledger import cost, exposure, tables, variations
+from seqrepro.ledger import cost, exposure, sizes, tables, variations
 from seqrepro.ledger.bootstrap import relative_gain
 from seqrepro.ledger.evidence import Evidence, Row, by_place, collect, seed_folder
 from seqrepro.ledger.published import Published, matches, obstacles, published_row, read_protocol, read_published
@@ -58,6 +58,7 @@ def run(request: Request) -> list[Path]:
         *tables.write_texts(folder / "published", md=tables.published_markdown(published, *shown)),
         *tables.write_table(folder / "comparisons", compared, tables.COMPARISONS),
         *tables.write_texts(folder / "comparisons", md=tables.comparisons_markdown(compared, *shown)),
+        *sizes.write(folder, wanted, evidence),
         *exposure.write(folder, wanted),
         *cost.write(folder, wanted),
         *variations.write(folder, wanted),

@@ -18,8 +18,9 @@ from seqrepro.ledger.claims import Claim, Claims, Gate, read_claims
 from seqrepro.ledger.evidence import Row, collect, seed_folder
 from seqrepro.ledger.gates import AtGate, as_json, at_gates, bars, verdict_of
 from seqrepro.ledger.grounds import PUBLISHED, Grounds
-from seqrepro.ledger.parts import AnyPart, OfPrinted, Probed, Tabulated, Untestable
+from seqrepro.ledger.parts import AnyPart, OfPrinted, Probed, Scaling, Tabulated, Untestable
 from seqrepro.ledger.published import read_published
+from seqrepro.ledger.variations import VARIED
 from seqrepro.ledger.verdicts import Finding, adjusted, findings, verdict, whole
 from seqrepro.request import Request
 
@@ -160,6 +161,7 @@ def _read(claim: Claim | Gate, paper: str, grounds: Grounds) -> dict[str, str]:
     ranks = [seed_folder(one.run, seed) / "ranks.parquet" for one in own for seed in one.seeds]
     measured = [path for one in own for probe in sorted(probes) for path in grounds.measurement_files(one, probe)]
     made = [grounds.table(part.table) for part in claim.parts if isinstance(part, Tabulated)]
+    made += [grounds.table(VARIED) for part in claim.parts if isinstance(part, Scaling)]
     printed = [Path(PUBLISHED.format(paper=paper)) for part in claim.parts if isinstance(part, OfPrinted)]
     paths = (path for path in [*ranks, *measured, *made, *printed] if path.as_posix() in grounds.inputs)
     return {path.as_posix(): sha256_file(path) for path in paths if path.is_file()}

@@ -5,7 +5,8 @@ With v_s the number of run s of a model and w_t that of another, means over runs
 - a difference (`direction` alone):   mean v - mean w > 0 for 'higher', mean w - mean v > 0 for 'lower'
 - a factor f (`direction`, `factor`): the same with logarithms and log f on the right side: geometric means
 - a ratio from a to b (`ratio`):      mean log v - mean log w - log a > 0, and log b - (mean log v - mean log w) > 0
-- a slope from a to b (`growth`):     mean b_s - a > 0 and b - mean b_s > 0
+- a slope from a to b (`growth`):     mean b_s - a > 0 and b - mean b_s > 0; so is `scaling`, whose s is a seed, with
+                                      a run for each value of what is varied
 
 The claim says beforehand whether a ratio or a difference is meant; the data never choose. b_s is the slope of the
 logarithm of the number over that of what was varied, by least squares in each run. The number may be divided by that
@@ -27,7 +28,7 @@ from scipy import stats
 
 from seqrepro.ledger.bounds import LEVEL, Bound
 from seqrepro.ledger.measurements import Measurement
-from seqrepro.ledger.parts import Growth, Measured
+from seqrepro.ledger.parts import Growth, Measured, Scaling
 from seqrepro.ledger.statistics import Estimate, Part, p_value
 
 LEAST_POINTS = 3  # of a slope: two points fit every line
@@ -50,7 +51,7 @@ def bounds_of_measured(part: Measured, runs: dict[str, Runs]) -> Iterator[Bound]
             yield from _range(part.ratio, f"ratio of {part.measure}, {part.model} to {other}", part, other, runs)
 
 
-def bounds_of_growth(part: Growth, runs: dict[str, Runs]) -> Iterator[Bound]:
+def bounds_of_growth(part: Growth | Scaling, runs: dict[str, Runs]) -> Iterator[Bound]:
     """The bounds of the slope; `runs` has numbers at several values of what was varied in each run."""
     own = _mean_slope(runs[part.model])
     parts, value = [own[1]], own[0]
@@ -65,15 +66,15 @@ def bounds_of_growth(part: Growth, runs: dict[str, Runs]) -> Iterator[Bound]:
         yield Bound(f"{high:g} less {name}", _estimate(high - value, parts))
 
 
-def unfit(part: Measured | Growth, runs: dict[str, Runs]) -> str:
+def unfit(part: Measured | Growth | Scaling, runs: dict[str, Runs]) -> str:
     """Why these numbers cannot be compared; nothing if they can."""
-    logarithms = isinstance(part, Growth) or part.factor is not None or part.ratio is not None
+    logarithms = isinstance(part, Growth | Scaling) or part.factor is not None or part.ratio is not None
     for model, own in runs.items():
         lowest = min(row.value for rows in own.rows for row in rows)
         if logarithms and lowest <= 0:
             return f"{part.measure} of {model} is {lowest:.4g}, and only numbers above 0 have a ratio"
         points = min(len({row.at for row in rows}) for rows in own.rows)
-        if isinstance(part, Growth) and points < LEAST_POINTS:
+        if isinstance(part, Growth | Scaling) and points < LEAST_POINTS:
             return f"{part.measure} of {model} is known for {points} values of {part.over}, expected {LEAST_POINTS}"
     return ""
 

@@ -233,6 +233,24 @@ class Growth(Probed):
     seeds: int = Field(3, ge=1)
 
 
+class Scaling(Part):
+    """How a number grows with a setting: a model is trained once for each value of a variation."""
+
+    kind: Literal["scaling"]
+    variation: str = Field(description="a name under `variations` of params.yaml, with one number in each setting")
+    measure: str = Field(description="as the table `variations` has it, such as ndcg@10 or seconds_per_step")
+    model: str
+    against: str | None = Field(None, description="the number is divided by that of this model")
+    datasets: list[str] = Field(min_length=1)
+    slope: Range
+    seeds: int = Field(3, ge=1)
+
+    @property
+    def over(self) -> str:
+        """What is varied."""
+        return self.variation
+
+
 class Tabulated(Part):
     """All rows of a table of ours (or the share of them) satisfy a bound."""
 
@@ -269,6 +287,7 @@ AnyPart = Annotated[
     | Level
     | Measured
     | Growth
+    | Scaling
     | Tabulated
     | Untestable,
     Field(discriminator="kind"),

@@ -1,6 +1,8 @@
 """The tables of variations: what a change of settings does to a model, against the same model without it.
 
-- `variations`: a row a (model, setting, seed, measure): the value, and that of the plain run of the same seed.
+- `variations`: a row a (model, setting, seed, measure): the value, and that of the plain run of the same seed. Measures
+  are accuracies, on generated data also without history masking, what probes of sharpness found, and the seconds of a
+  step where a probe of cost took them.
 - `robustness`: training on fewer or noisier data. With v the metric after it, p that of the plain run, m and a two
   models, the change of seed s is c_s = v_s / p_s - 1, and the advantage of m over a is c_s(m) - c_s(a): how much less
   it loses. Means over seeds have 95 % t intervals, paired by seed; both models had the same data with one seed.
@@ -25,6 +27,9 @@ from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.tables import REAL, TEXT, WHOLE, complete, markdown, write_table, write_texts
 
 METRICS = ("ndcg@10", "hit_rate@10")
+VARIED = "tables/variations.csv"  # below the suite's results
+UNMASKED = "{name}, unmasked"  # on generated data, where items recur
+PACE = "seconds_per_step"
 MEASURES = ("lambda_max", "trace", "loss_increase", "adaptive_loss_increase", "loss")
 LEVEL = 0.05
 KEYS = (
@@ -78,7 +83,7 @@ def variation_rows(entry: Json) -> list[Row]:
     rows = []
     for seed, plain_seed in zip(entry["seeds"], entry["plain_seeds"], strict=True):
         own, plain = seed_folder(entry, seed), seed_folder({"folder": entry["plain"]}, plain_seed)
-        told, before = _accuracies(own), _accuracies(plain)
+        told, before = (_accuracies(folder, entry["data_class"] == "generated") for folder in (own, plain))
         told |= {name: value for file in entry["measurements"] for name, value in _measured(own / file)}
         rows += [
             {key: entry[key] for key in KEYS}
@@ -120,15 +125,22 @@ def correlation_rows(rows: list[Row]) -> Iterator[Row]:
                     yield told | {"measure": measure, "metric": metric, "runs": len(both)} | _rank_correlation(pairs)
 
 
-def _accuracies(folder: Path) -> dict[str, float]:
+def _accuracies(folder: Path, recurring: bool) -> dict[str, float]:
     path = folder / "metrics.json"
-    found = read_json(path)["metrics"]["test"]["masked"]["pessimistic"] if path.is_file() else {}
-    return {name: found[name] for name in METRICS if name in found}
+    found = read_json(path)["metrics"]["test"] if path.is_file() else {}
+    ways = {"masked": "{name}"} | ({"unmasked": UNMASKED} if recurring else {})
+    values = {way: found[way]["pessimistic"] for way in ways if way in found}
+    return {
+        words.format(name=name): values[way][name]
+        for way, words in ways.items()
+        for name in METRICS
+        if name in values.get(way, {})
+    }
 
 
 def _measured(path: Path) -> Iterator[tuple[str, float]]:
     found = read_measurements(path) if path.is_file() else []
-    return ((one.measure, one.value) for one in found if one.measure in MEASURES and one.at is None)
+    return ((one.measure, one.value) for one in found if one.measure in (*MEASURES, PACE) and one.at is None)
 
 
 def _grouped(rows: list[Row], *names: str) -> Iterator[tuple[tuple[str, ...], list[Row]]]:

@@ -9,6 +9,7 @@ not tested              runs are missing: not planned in this suite, or not done
 A dataset that is not comparable does not count where another one is.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -24,10 +25,11 @@ from seqrepro.ledger.evidence import Evidence
 from seqrepro.ledger.grounds import PUBLISHED, Grounds
 from seqrepro.ledger.measured import Runs, bounds_of_growth, bounds_of_measured, unfit
 from seqrepro.ledger.measurements import Measurement
-from seqrepro.ledger.parts import AnyPart, Compared, Growth, Measured, OfPrinted, Probed, Size, Tabulated
+from seqrepro.ledger.parts import AnyPart, Compared, Growth, Measured, OfPrinted, Probed, Scaling, Size, Tabulated
 from seqrepro.ledger.printed import Number, Printed, none_printed, printed_for
 from seqrepro.ledger.published import read_protocol
 from seqrepro.ledger.statistics import Estimate, Sample, holm, mean
+from seqrepro.ledger.variations import KEYS, VARIED
 
 SPLIT = "test"
 WORST_FIRST = ("not reproduced", "inconclusive", "not tested", "not comparable", "supported", "reproduced")
@@ -85,6 +87,8 @@ def findings(
         return [_of_table(part, grounds, bars)]
     if isinstance(part, OfPrinted):
         found = [one for name in part.datasets for one in _of_printed(part, name, claim, paper, grounds)]
+    elif isinstance(part, Scaling):
+        found = [_of_variation(part, name, claim, grounds) for name in part.datasets]
     elif isinstance(part, Probed):
         found = [_of_probe(part, name, claim, grounds) for name in part.datasets]
     else:
@@ -243,6 +247,34 @@ def _of_probe(part: Measured | Growth, dataset: str, claim: Statement, grounds: 
     bounds = bounds_of_growth(part, runs) if isinstance(part, Growth) else bounds_of_measured(part, runs)
     seeds = min((len(own.rows) for own in runs.values() if not own.deterministic), default=0)
     return Finding(dataset, True, list(bounds), seeds)
+
+
+def _of_variation(part: Scaling, dataset: str, claim: Statement, grounds: Grounds) -> Finding:
+    path = grounds.table(VARIED)
+    if path.as_posix() not in grounds.inputs:
+        return Finding(dataset, True, missing=f"no variation is planned in suite {grounds.suite}")
+    rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=[*KEYS, "seed", "measure", "value"])
+    meant = {"dataset": dataset, "protocol_name": claim.protocol, "variation": part.variation, "measure": part.measure}
+    for column, value in meant.items():
+        rows = rows[rows[column] == value]
+    rows = rows[(rows.data_class == "generated") == grounds.of_controls]
+    runs = {model: _by_seed(rows[(rows.model == model) & (rows["at"] > 0)]) for model in part.needed_models()}
+    for model, own in runs.items():
+        if not own.rows:
+            return Finding(dataset, True, missing=f"no {part.measure} of {model} with {part.variation} is there yet")
+        if problem := _few_seeds(part, f"{model} with all of {part.variation}", len(own.rows), part.seeds):
+            return Finding(dataset, True, missing=problem)
+    if problem := unfit(part, runs):
+        return Finding(dataset, True, barred=problem)
+    return Finding(dataset, True, list(bounds_of_growth(part, runs)), min(len(own.rows) for own in runs.values()))
+
+
+def _by_seed(rows: pd.DataFrame) -> Runs:
+    """A list a seed that has all the values which any seed has."""
+    whole = rows["at"].nunique()
+    own = [seed.sort_values("at") for _, seed in rows.groupby("seed") if seed["at"].nunique() == whole]
+    columns = ["measure", "at", "value"]
+    return Runs([list(itertools.starmap(Measurement, seed[columns].itertuples(index=False))) for seed in own])
 
 
 def _is_meant(part: Measured | Growth, row: Measurement) -> bool:

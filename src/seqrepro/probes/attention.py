@@ -2,8 +2,9 @@
 
 The method of the run takes turns with dot-product attention, once with an explicit matrix of scores (`softmax naive`)
 and once fused (`softmax sdpa`), in one process and one type of numbers, at the run's width and heads; weights are drawn
-and nothing is trained. On a GPU in 16 bits FlashAttention is beside them, and the kernel of flash-linear-attention if
-it is installed.
+and nothing is trained. Beside causal Hydra attention as published there are its fused kernels, if they can be had: on a
+CPU with a C compiler, or on a GPU with Triton (`hydra fused`). On a GPU in 16 bits FlashAttention is beside them, and
+the kernel of flash-linear-attention if it is installed.
 
 `measurements.parquet` (measure, at, value); with `of <other>` behind the first word it is another method's:
 - `seconds, <level>, <passes> over length`: medians over blocks. Level: `core`, the method alone, or `block`, with

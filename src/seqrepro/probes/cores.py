@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from shutil import which
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seqrepro.errors import InputError
+from seqrepro.models.attention import hydra_c
+from seqrepro.models.attention.hydra_fused import FusedHydra
 from seqrepro.models.attention.interface import Attention
 from seqrepro.models.attention.mixer import Mixer
 from seqrepro.models.attention.softmax import Softmax
@@ -30,7 +34,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 FRAMES = {"sasrec": "causal", "bert4rec": "bidirectional"}  # of families that have dot-product attention and no choice
 FUSED = {"name": "softmax", "kernel": "sdpa", "dropout": 0.0}
 NAIVE = FUSED | {"kernel": "naive"}
-OWN, NAIVE_NAME, FUSED_NAME = "", "softmax naive", "softmax sdpa"
+PUBLISHED = {"name": "hydra"}  # the operator of the paper, which has fused kernels
+OWN, NAIVE_NAME, FUSED_NAME, FUSED_HYDRA = "", "softmax naive", "softmax sdpa", "hydra fused"
 Form = Callable[[int], None]  # does it so many times
 
 
@@ -93,11 +98,20 @@ def methods_of(own: dict[str, Any], shape: Shape, device: torch.device, dtype: t
     methods: dict[str, Build] = {OWN: partial(built, own)}
     beside = {NAIVE_NAME: NAIVE, FUSED_NAME: FUSED}
     methods |= {name: partial(built, method) for name, method in beside.items() if method != own}
+    if own == PUBLISHED and shape.causal and (kernels := kernels_for(device)):
+        methods[FUSED_HYDRA] = lambda asked: FusedHydra(asked.width, kernels)
     if device.type == "cuda" and dtype == torch.bfloat16:
         methods["softmax flash"] = lambda _: Flash("sdpa", 0.0)
         if shape.causal and find_spec("fla"):
             methods["linear fla"] = lambda _: FlashLinear()
     return methods
+
+
+def kernels_for(device: torch.device) -> ModuleType | None:
+    """The kernels of fused Hydra attention that can be had on a device: they need Triton, or a C compiler."""
+    if device.type == "cuda":
+        return import_module("seqrepro.models.attention.hydra_triton") if find_spec("triton") else None
+    return hydra_c if which(hydra_c.COMPILER) else None
 
 
 def built(parameters: dict[str, Any], shape: Shape) -> Attention:

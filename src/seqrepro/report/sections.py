@@ -112,6 +112,7 @@ def _comparisons(own: dict[str, list[Row]]) -> dict[str, Any]:
         "baseline": first and {"title": first["baseline"], "folder": first["baseline_folder"]},
         "comparisons": tables.by_folder(own["comparisons"]),
         "exposure": exposure.by_cutoff(own["exposure"]),
+        "parameters": own["parameters"],
         "cost": cost.by_model(own["cost"], own["compute"]),
         "comparable": [row for row in own["published"] if row["comparable"] == "yes"],
         "other_published": [row for row in own["published"] if row["comparable"] != "yes"],

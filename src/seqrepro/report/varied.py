@@ -8,11 +8,16 @@ from matplotlib.axes import Axes
 
 from seqrepro.ledger.evidence import Row
 from seqrepro.ledger.statistics import t_interval
-from seqrepro.ledger.variations import VARIATIONS
+from seqrepro.ledger.variations import PACE, VARIATIONS
 from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height
 
-SHOWN = {"ndcg@10": "ndcg@10 on the test split", "lambda_max": "Largest eigenvalue of the Hessian"}
-LOGARITHMIC = 20  # the axis of settings is, if the largest is so many times the smallest
+SHOWN = {
+    "ndcg@10": "ndcg@10 on the test split",
+    "ndcg@10, unmasked": "ndcg@10 on the test split, seen items ranked too",
+    "lambda_max": "Largest eigenvalue of the Hessian",
+    PACE: "Seconds of a step of training",
+}
+LOGARITHMIC = 8  # the axis of settings is, if the largest is so many times the smallest
 
 
 def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[Drawn]:
@@ -20,7 +25,7 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
 
     Rows: the table `variations`; those whose setting has no single number are left to the table.
     """
-    rows = [row for row in rows if row["measure"] in SHOWN and row["at"] is not None]
+    rows = [row for row in rows if _is_shown(row) and row["at"] is not None]
     rows = sorted(rows, key=_place)  # stable: models and settings stay in order
     drawn = []
     for (experiment, group, measure), own in groupby(rows, key=_place):
@@ -28,7 +33,7 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
         words = {
             "alt": f"{SHOWN[measure]} by {group} on {title}",
             "caption": f"{SHOWN[measure]} by {group}: mean over seeds with a 95 % t interval. "
-            "Dotted: the same model with nothing varied.",
+            "Dotted: the same model with nothing varied, as its name has it.",
         }
         stem = folder / f"varied-{dataset}-{experiment}-{_slug(group)}-{_slug(measure)}"
         paint, height = partial(_paint, listed, group, SHOWN[measure]), 3.2 + names_height(listed)
@@ -50,12 +55,19 @@ def _paint(rows: list[Row], group: str, label: str, axes: Axes) -> None:
     places = sorted({row["at"] for row in rows})
     if places[0] > 0 and places[-1] / places[0] > LOGARITHMIC:
         axes.set_xscale("log")
+        if rows[0]["measure"] == PACE:  # its slope over a length is what claims are about
+            axes.set_yscale("log")
     axes.set_xticks(places, [f"{place:g}" for place in places], minor=False)
     axes.set_xticks([], minor=True)
     axes.grid(axis="y")
     axes.set_xlabel(group)
     axes.set_title(label)
     name_models(axes)
+
+
+def _is_shown(row: Row) -> bool:
+    """Generated items recur, so that a ranking without those of the history says nothing there."""
+    return row["measure"] in SHOWN and (row["data_class"], row["measure"]) != ("generated", "ndcg@10")
 
 
 def _place(row: Row) -> tuple[str, str, str]:
