@@ -70,19 +70,25 @@ def test_the_slope_of_a_ratio_is_the_difference_of_slopes(found):
     assert finding.state == "open"
 
 
-def test_seeds_count_that_have_every_setting(found):
+def test_seeds_count_that_have_every_setting_of_both_models(found):
     rows = [*rows_of("a", 0.5, 0.52), *[row | {"seed": 3} for row in rows_of("a", 5.0, lengths=LENGTHS[:3])]]
     finding = found(rows)
     assert (finding.state, finding.seeds) == ("holds", 2)
+    finding = found([*rows, *rows_of("b", 0.1, 0.1, lengths=LENGTHS[:3])], against="b")
+    assert finding.missing == "no seed of b has seconds_per_step for all of lengths"
 
 
 @pytest.mark.parametrize(
     ("rows", "told", "missing"),
     [
         ([], {"planned": False}, "no variation is planned in suite standard"),
-        (None, {}, "no seconds_per_step of a with lengths is there yet"),
-        (rows_of("a", 0.5, 0.6, data_class="generated"), {}, "no seconds_per_step of a with lengths is there yet"),
-        (rows_of("a", 0.5, 0.6), {"against": "b"}, "no seconds_per_step of b with lengths is there yet"),
+        (None, {}, "no seed of a has seconds_per_step for all of lengths"),
+        (
+            rows_of("a", 0.5, 0.6, data_class="generated"),
+            {},
+            "no seed of a has seconds_per_step for all of lengths",
+        ),
+        (rows_of("a", 0.5, 0.6), {"against": "b"}, "no seed of b has seconds_per_step for all of lengths"),
         (rows_of("a", 0.5), {}, "a with all of lengths has 1 of 2 seeds"),
     ],
 )

@@ -31,6 +31,7 @@ def write_attention(folder, scale):
             rows += [(f"seconds{of}, core, forward over length", at, seconds)]
             rows += [(f"memory_bytes{of} over length", at, 100.0 * at)]
         rows += [(f"slope{end} of seconds{of}, core, forward by length", None, 1.0) for end in timings.ENDS]
+    rows += [("seconds of hydra fused, core, forward over length", at, 1e-7 * at) for at in LENGTHS]
     rows += [(f"crossover{end} with softmax sdpa, core, forward", None, 90.0) for end in timings.ENDS]
     rows += [(f"seconds_per_event{of} over length", at, 1e-5) for of in ("", " of softmax sdpa") for at in LENGTHS]
     write(folder / "probes/heads", rows)
@@ -67,7 +68,9 @@ def test_a_line_a_run_and_those_that_it_is_beside(runs, tmp_path):
     assert curves["Hydra", ""] == pytest.approx({at: 2e-6 * at for at in LENGTHS})  # medians of the seeds
     assert curves["Linear", ""] == pytest.approx({at: 2e-6 * at for at in LENGTHS})
     assert list(curves["Hydra", "softmax naive"]) == [32, 64]
-    assert set(curves) == {("Hydra", ""), ("Hydra", "softmax sdpa"), ("Hydra", "softmax naive"), ("Linear", "")}
+    beside = {("Hydra", name) for name in ("softmax sdpa", "softmax naive", "hydra fused")}
+    assert set(curves) == {("Hydra", ""), ("Linear", ""), *beside}
+    assert curves["Hydra", "hydra fused"] == pytest.approx({at: 1e-7 * at for at in LENGTHS})
     assert {row["crossover"] for row in lines if not row["method"]} == {90.0}
     assert drawn[1].caption.endswith("axes. Measured on it.")
     assert "Hydra (1.00 [1.00, 1.00])" in drawn[0].svg and "(1.00" not in drawn[1].svg

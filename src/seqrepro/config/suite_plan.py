@@ -88,11 +88,8 @@ class _Suite:
     @cached_property
     def judged_tables(self) -> list[str]:
         """Tables of `compare` that claims may name, where they have rows."""
-        return (
-            [self.file(f"tables/{name}.csv") for name in ("robustness", "correlations", "variations")]
-            if self.varied
-            else []
-        )
+        names = ("robustness", "correlations", "variations") if self.varied else ()
+        return [self.file(f"tables/{name}.csv") for name in names]
 
     def file(self, name: str) -> str:
         return f"results/{self.name}/{name}"

@@ -130,12 +130,7 @@ def _accuracies(folder: Path, recurring: bool) -> dict[str, float]:
     found = read_json(path)["metrics"]["test"] if path.is_file() else {}
     ways = {"masked": "{name}"} | ({"unmasked": UNMASKED} if recurring else {})
     values = {way: found[way]["pessimistic"] for way in ways if way in found}
-    return {
-        words.format(name=name): values[way][name]
-        for way, words in ways.items()
-        for name in METRICS
-        if name in values.get(way, {})
-    }
+    return {ways[way].format(name=name): own[name] for way, own in values.items() for name in METRICS if name in own}
 
 
 def _measured(path: Path) -> Iterator[tuple[str, float]]:

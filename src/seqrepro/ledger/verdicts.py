@@ -258,10 +258,12 @@ def _of_variation(part: Scaling, dataset: str, claim: Statement, grounds: Ground
     for column, value in meant.items():
         rows = rows[rows[column] == value]
     rows = rows[(rows.data_class == "generated") == grounds.of_controls]
-    runs = {model: _by_seed(rows[(rows.model == model) & (rows["at"] > 0)]) for model in part.needed_models()}
+    rows = rows[rows.model.isin(part.needed_models()) & (rows["at"] > 0)]
+    whole = rows["at"].nunique()
+    runs = {model: _by_seed(rows[rows.model == model], whole) for model in part.needed_models()}
     for model, own in runs.items():
         if not own.rows:
-            return Finding(dataset, True, missing=f"no {part.measure} of {model} with {part.variation} is there yet")
+            return Finding(dataset, True, missing=f"no seed of {model} has {part.measure} for all of {part.variation}")
         if problem := _few_seeds(part, f"{model} with all of {part.variation}", len(own.rows), part.seeds):
             return Finding(dataset, True, missing=problem)
     if problem := unfit(part, runs):
@@ -269,9 +271,8 @@ def _of_variation(part: Scaling, dataset: str, claim: Statement, grounds: Ground
     return Finding(dataset, True, list(bounds_of_growth(part, runs)), min(len(own.rows) for own in runs.values()))
 
 
-def _by_seed(rows: pd.DataFrame) -> Runs:
-    """A list a seed that has all the values which any seed has."""
-    whole = rows["at"].nunique()
+def _by_seed(rows: pd.DataFrame, whole: int) -> Runs:
+    """A list a seed that has so many values of what is varied, which are all that any seed of any model has."""
     own = [seed.sort_values("at") for _, seed in rows.groupby("seed") if seed["at"].nunique() == whole]
     columns = ["measure", "at", "value"]
     return Runs([list(itertools.starmap(Measurement, seed[columns].itertuples(index=False))) for seed in own])

@@ -26,8 +26,8 @@ GAINS = [f"{name}_of_{level}" for level in ("step", "inference") for name in ("g
 WIDE_GAINS = [f"gain_of_{level}{end}" for level in ("step", "inference") for end in ENDS[1:]]
 NUMBERS = [*PACE, *GAINS, *WIDE_GAINS]
 WHOLE = pa.schema([("title", TEXT), ("folder", TEXT), ("seeds", pa.int64()), *((name, REAL) for name in NUMBERS)])
-FUSED, NAIVE = "softmax sdpa", "softmax naive"
-LOOKS = {NAIVE: ":", FUSED: "--"}  # of what a method is beside
+FUSED, NAIVE, HYDRA = "softmax sdpa", "softmax naive", "hydra fused"
+LOOKS = {NAIVE: ":", FUSED: "--", HYDRA: "-."}  # of what a method is beside
 NAME = "core, forward"  # level and passes that are shown
 FIGURES: dict[str, tuple[str, str, str]] = {  # by file: measure, title, caption
     "attention-time": (
@@ -35,7 +35,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {  # by file: measure, title, caption
         "Seconds of attention alone, forward",
         "Time of attention alone against length, forward pass, on logarithmic axes; medians over blocks. In brackets "
         "the slope over the longer lengths with its 95 % interval. Grey: dot-product attention, fused (dashed) and "
-        "with an explicit matrix of scores (dotted). A vertical line marks where a method overtakes the fused one.",
+        "with an explicit matrix of scores (dotted); dashes and dots: Hydra attention in one pass over memory. A "
+        "vertical line marks where a method overtakes fused dot products.",
     ),
     "attention-memory": (
         "memory_bytes{of} over length",
@@ -83,7 +84,7 @@ def _lines(rows: list[Row], measure: str, *, with_slopes: bool) -> list[Row]:
     """A row a method and length; other methods are those of the first run, for they are the same beside every one."""
     lines = []
     for number, own in enumerate(_by_run(rows).values()):
-        for method in ("", FUSED, NAIVE) if number == 0 else ("",):
+        for method in ("", FUSED, NAIVE, HYDRA) if number == 0 else ("",):
             of = f" of {method}" if method else ""
             extra = _slope(own, of) | (_crossover(own) if not method else {}) if with_slopes else {}
             known = {key: own[0][key] for key in ("title", "folder")} | {"method": method, **extra}
