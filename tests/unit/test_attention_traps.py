@@ -13,7 +13,7 @@ from attention_table import CAUSAL_METHODS, MAX_LENGTH, METHODS, made, unit
 from seqrepro.errors import InputError
 from seqrepro.models.attention.efficient import CUT
 from seqrepro.models.attention.hydra import FIRST_POWER, Hydra
-from seqrepro.models.attention.interface import counts, stepwise
+from seqrepro.models.attention.interface import counts, decayed, running, stepwise
 from seqrepro.models.attention.linear import LinearAttention
 from seqrepro.models.attention.mixer import Mixer
 from seqrepro.models.attention.packed import packed
@@ -311,3 +311,10 @@ def test_dropout_of_softmax_is_on_weights_and_in_training_only(kernel):
 def test_every_linear_form_is_chunked_alike():
     assert {made(name).chunk for name in METHODS if isinstance(made(name), LinearAttention)} == {4}
     assert LinearAttention.chunk == 64
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (2, 7), (2, 8, 3), (1, 33, 2, 2)])
+def test_running_sums_of_a_gpu_are_those_of_a_cpu(shape):
+    """On a GPU torch's cumsum has no deterministic form, so there the sums go by doubling."""
+    terms = draw(*shape)
+    torch.testing.assert_close(decayed(terms, 1.0), running(terms, True), rtol=1e-12, atol=1e-12)

@@ -38,8 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqrepro.config.architectures.lrurec import LRURecParameters
-from seqrepro.models.attention.hydra import decayed
-from seqrepro.models.attention.interface import wide
+from seqrepro.models.attention.interface import decayed, wide
 from seqrepro.models.attention.recurrence import RING
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.models.layers import INITIAL_DEVIATION

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqrepro.models.attention.interface import NORM_FLOOR, Attention, State, counts, masked, running, wide
+from seqrepro.models.attention.interface import NORM_FLOOR, Attention, State, counts, decayed, masked, running, wide
 
 FIRST_DECAYS = (0.9, 0.999)
 FIRST_POWER = 0.5
@@ -77,19 +77,6 @@ class Hydra(Attention):
             return mixed
         power = self.power.sigmoid() if self.power is not None else {"mean": 1.0, "root": 0.5}[self.scale]
         return mixed / count[..., None] ** power
-
-
-def decayed(terms: Tensor, decay: Tensor) -> Tensor:
-    """sum over s <= t of decay^(t-s) terms_s, [B, T, D], real or complex, for a decay [D] of absolute value below 1.
-
-    The sum over the newest 2 j positions is that over the newest j, and decay^j times that over the j before, so it is
-    done after log2(T) rounds. Nothing is divided, so nothing can overflow.
-    """
-    reach, length = 1, terms.shape[1]
-    while reach < length:
-        terms = terms + decay * F.pad(terms, (0, 0, reach, 0))[:, :length]
-        decay, reach = decay * decay, 2 * reach
-    return terms
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 State = dict[str, Tensor]
 NORM_FLOOR = 1e-6  # the least norm that anything is divided by
@@ -80,7 +81,26 @@ def wide(*inputs: Tensor) -> Iterator[list[Tensor]]:
 
 def running(terms: Tensor, causal: bool) -> Tensor:
     """Sums over the positions so far, or over all positions: [B, T, ...] -> [B, T, ...] or [B, 1, ...]."""
-    return terms.cumsum(1) if causal else terms.sum(1, keepdim=True)
+    if not causal:
+        return terms.sum(1, keepdim=True)
+    return decayed(terms, 1.0) if terms.is_cuda else terms.cumsum(1)  # on a GPU cumsum has no deterministic form
+
+
+def decayed(terms: Tensor, decay: Tensor | float) -> Tensor:
+    """sum over s <= t of decay^(t-s) terms_s, [B, T, ...], real or complex.
+
+    The sum over the newest 2 j positions is that over the newest j, and decay^j times that over the j before, so it is
+    done after log2(T) rounds. Nothing is divided, so nothing can overflow.
+
+    Args:
+        terms: [B, T, ...].
+        decay: of absolute value at most 1; one number, or [...] as the terms have it behind T.
+    """
+    reach, length, behind = 1, terms.shape[1], (0, 0) * (terms.dim() - 2)
+    while reach < length:
+        terms = terms + decay * F.pad(terms, (*behind, reach, 0))[:, :length]
+        decay, reach = decay * decay, 2 * reach
+    return terms
 
 
 def masked(terms: Tensor, real: Tensor | None) -> Tensor:

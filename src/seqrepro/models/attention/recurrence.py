@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqrepro.models.attention.hydra import decayed
-from seqrepro.models.attention.interface import Attention, State, masked, wide
+from seqrepro.models.attention.interface import Attention, State, decayed, masked, wide
 
 RING = (0.8, 0.99)
 LARGEST_PHASE = pi / 10

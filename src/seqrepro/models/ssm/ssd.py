@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqrepro.models.attention.interface import wide
+from seqrepro.models.attention.interface import running, wide
 
 CHUNK = 32  # Q
 WHOLE = 64  # the longest row for which one matrix is faster than chunks
@@ -132,7 +132,7 @@ def _quadratic(
     log_decay: Tensor, values: Tensor, keys: Tensor, queries: Tensor, cuts: Tensor | None, state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """A whole row, or a chunk of one."""
-    sums, values = _running(log_decay.transpose(1, 2)), values.transpose(1, 2)  # S [B, H, L], [B, H, L, P]
+    sums, values = running(log_decay, True).transpose(1, 2), values.transpose(1, 2)  # S [B, H, L], [B, H, L, P]
     wall, first = _reach(cuts, sums)
     decays = (sums[..., None] - sums[:, :, None]).add_(wall).exp_()  # [B, H, L, L]
     mixed = ((queries @ keys.mT)[:, None] * decays) @ values
@@ -142,15 +142,6 @@ def _quadratic(
         mixed = mixed + (queries[:, None] @ state.mT) * left
         after = after + state * left[:, :, -1:]
     return mixed.transpose(1, 2), after
-
-
-def _running(terms: Tensor) -> Tensor:
-    """Sums over the positions so far, [..., L], by doubling: on a GPU torch's own have no deterministic form."""
-    reach = 1
-    while reach < terms.shape[-1]:
-        terms = terms + F.pad(terms[..., :-reach], (reach, 0))
-        reach *= 2
-    return terms
 
 
 def _cuts(segments: Tensor) -> Tensor:
