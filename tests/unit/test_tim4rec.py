@@ -165,7 +165,7 @@ def loop(model, items, times):
         if model.positions is not None:
             vector = [x + y for x, y in zip(vector, model.positions.weight[t].tolist(), strict=True)]
         states.append(layer_norm(model.norm, vector))
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(model.blocks):
         mixer = layer.mixer
         projected = [linear(mixer.projection, x) for x in states]
         channels = convolved(mixer.convolution, [x[inner : 2 * inner + 2 * p.state] for x in projected])
@@ -193,9 +193,10 @@ def loop(model, items, times):
         ]
         states = [layer_norm(layer.mixer_norm, x) for x in told]
         if p.feed_forward:
-            deeper = [linear(layer.outer, [hardswish(x) for x in linear(layer.inner, u)]) for u in states]
+            first, second = layer.feed_forward.inner, layer.feed_forward.output
+            deeper = [linear(second, [hardswish(x) for x in linear(first, u)]) for u in states]
             summed = [[a + b for a, b in zip(x, u, strict=True)] for x, u in zip(deeper, states, strict=True)]
-            states = [layer_norm(layer.inner_norm, x) for x in summed]
+            states = [layer_norm(layer.feed_forward_norm, x) for x in summed]
     return torch.tensor(states, dtype=torch.float64)
 
 
@@ -361,9 +362,9 @@ def test_gradients_are_numbers_and_reach_what_they_should(time):
 
 def test_a_fresh_model_has_the_steps_and_decays_of_mamba():
     model = build_sequential(settings("paper", width=64, head_width=2), N_ITEMS, torch.Generator().manual_seed(0))
-    steps = torch.nn.functional.softplus(model.layers[0].mixer.step_bias)
+    steps = torch.nn.functional.softplus(model.blocks[0].mixer.step_bias)
     assert steps.min() >= 0.001 and steps.max() <= 0.1001
-    rates = model.layers[0].mixer.log_rate.exp()
+    rates = model.blocks[0].mixer.log_rate.exp()
     assert rates.min() >= 1 and rates.max() <= 16
     uniform, kaiming = (
         build_sequential(settings("paper", convolution_init=law), N_ITEMS, torch.Generator().manual_seed(0))

@@ -35,42 +35,11 @@ from seqrepro.config.architectures.tim4rec import TiM4RecParameters
 from seqrepro.data.sequences import Sequences
 from seqrepro.models.attention.interface import State
 from seqrepro.models.interfaces import TimedModel
-from seqrepro.models.layers import NORM_EPSILON, initialise
+from seqrepro.models.layers import initialise
+from seqrepro.models.ssm.block import DroppedFeedForward, StateSpaceBlock
 from seqrepro.models.ssm.convolution import CausalConvolution
 from seqrepro.models.ssm.mamba import Mamba2
 from seqrepro.models.ssm.time_path import GapScale, PaperGaps, PaperTime, gaps_of
-
-
-class Layer(nn.Module):
-    """Mixer and inner layers, post-norm."""
-
-    def __init__(self, p: TiM4RecParameters) -> None:
-        super().__init__()
-        self.mixer = Mamba2(p.width, p.expand, p.state, p.head_width, p.convolution, True, "hardswish", p.norm_epsilon)
-        self.mixer_norm = nn.LayerNorm(p.width, eps=p.norm_epsilon)
-        self.residual, self.feed_forward = p.layers > 1, p.feed_forward
-        if p.feed_forward:
-            self.inner, self.outer = nn.Linear(p.width, 4 * p.width), nn.Linear(4 * p.width, p.width)
-            self.inner_norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
-        self.dropout = nn.Dropout(p.dropout)
-
-    def forward(self, inputs: Tensor, **factors: Tensor) -> Tensor:
-        """[B, T, D] -> [B, T, D]; factors of the steps as the mixer takes them."""
-        return self._behind(inputs, self.mixer(inputs, **factors))
-
-    def step(self, inputs: Tensor, state: State, after: Tensor | None) -> tuple[Tensor, State]:
-        """[B, D] at the next position and the state after it, with factors [B, H]."""
-        mixed, state = self.mixer.step(inputs, state, after=after)
-        return self._behind(inputs, mixed), state
-
-    def _behind(self, inputs: Tensor, mixed: Tensor) -> Tensor:
-        states: Tensor = self.dropout(mixed)
-        states = self.mixer_norm(states + inputs if self.residual else states)
-        if not self.feed_forward:
-            return states
-        inner = self.outer(self.dropout(F.hardswish(self.inner(states))))
-        outputs: Tensor = self.inner_norm(self.dropout(inner) + states)
-        return outputs
 
 
 class TiM4Rec(TimedModel):
@@ -85,15 +54,15 @@ class TiM4Rec(TimedModel):
         self.positions = nn.Embedding(p.max_length, p.width) if p.positions == "learned" else None
         self.norm = nn.LayerNorm(p.width, eps=p.norm_epsilon)
         self.dropout = nn.Dropout(p.dropout)
-        self.layers = nn.ModuleList(Layer(p) for _ in range(p.layers))
+        self.blocks = nn.ModuleList(_block(p) for _ in range(p.layers))
         self.times = nn.ModuleList()
         if p.time == "causal":
-            self.times.extend(GapScale(self.heads, p.gap_unit, p.bound) for _ in self.layers)
+            self.times.extend(GapScale(self.heads, p.gap_unit, p.bound) for _ in self.blocks)
         elif p.time != "off":
             exact, masked = p.stamps == "exact", p.time == "paper_masked"
             self.gaps = PaperGaps(p.max_length, p.norm_epsilon, p.dropout, masked, p.padding_gap, exact)
             shape = (p.max_length, self.heads, p.convolution, p.norm_epsilon, p.time_dropout, p.by_position)
-            self.times.extend(PaperTime(*shape) for _ in self.layers)
+            self.times.extend(PaperTime(*shape) for _ in self.blocks)
 
     def read(self, histories: Sequences) -> Tensor:
         """Representations [B, T, D] of the newest items of each history; timestamps are needed unless time is off."""
@@ -111,8 +80,8 @@ class TiM4Rec(TimedModel):
         if self.positions is not None:
             embedded = embedded + self.positions.weight[: padded_BT.shape[1]]
         states: Tensor = self.norm(self.dropout(embedded))
-        for layer, factors in zip(self.layers, self._factors(padded_BT, times_BT), strict=True):
-            states = layer(states, **factors)
+        for block, factors in zip(self.blocks, self._factors(padded_BT, times_BT), strict=True):
+            states = block(states, None, *factors)
         return states
 
     def item_table(self) -> Tensor:
@@ -123,7 +92,7 @@ class TiM4Rec(TimedModel):
         """The states of rows that have no item yet, a layer each; for the modes that are causal."""
         if self.p.time not in ("off", "causal") or self.positions is not None:
             raise NotImplementedError(f"time {self.p.time} with positions {self.p.positions} has no state")
-        return [cast(Layer, layer).mixer.start(rows) for layer in self.layers]
+        return [cast(StateSpaceBlock, block).mixer.start(rows) for block in self.blocks]
 
     def step(self, items_B: Tensor, gaps_B: Tensor | None, states: list[State]) -> tuple[Tensor, list[State]]:
         """The representation [B, D] at the next item of each row, and the states after it.
@@ -135,27 +104,33 @@ class TiM4Rec(TimedModel):
         """
         hidden: Tensor = self.norm(self.dropout(self.items(items_B)))
         after = []
-        for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
+        for number, (block, state) in enumerate(zip(self.blocks, states, strict=True)):
             told = self.p.time == "causal" and gaps_B is not None
             factors = self.times[number](gaps_B) if told else None
-            hidden, state = cast(Layer, layer).step(hidden, state, factors)
+            hidden, state = cast(StateSpaceBlock, block).step(hidden, state, None, factors)
             after.append(state)
         return hidden, after
 
-    def _factors(self, padded_BT: Tensor, times_BT: Tensor) -> list[dict[str, Tensor]]:
-        """What each layer's mixer is given besides its inputs."""
+    def _factors(self, padded_BT: Tensor, times_BT: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
+        """What each layer's steps are multiplied by, [B, T, H] each: before the softplus, and behind it."""
         if self.p.time == "off":
-            return [{} for _ in self.layers]
+            return [(None, None) for _ in self.blocks]
         if self.p.time == "causal":
             gaps = gaps_of(times_BT)
-            return [{"after": _one_at_first(time(gaps))} for time in self.times]
+            return [(None, _one_at_first(time(gaps))) for time in self.times]
         rows, seen = self.gaps(times_BT, padded_BT != 0)
         rows = rows.expand(-1, self.heads, -1)
-        found = []
+        found: list[tuple[Tensor | None, Tensor | None]] = []
         for time in self.times:
             tau, rows = time(rows, seen)
-            found.append({"before": tau[:, : padded_BT.shape[1]]})
+            found.append((tau[:, : padded_BT.shape[1]], None))
         return found
+
+
+def _block(p: TiM4RecParameters) -> StateSpaceBlock:
+    mixer = Mamba2(p.width, p.expand, p.state, p.head_width, p.convolution, True, "hardswish", p.norm_epsilon)
+    inner = DroppedFeedForward(p.width, 4 * p.width, p.dropout, F.hardswish) if p.feed_forward else None
+    return StateSpaceBlock(mixer, inner, p.dropout, p.layers > 1, p.norm_epsilon)
 
 
 def _one_at_first(factors: Tensor) -> Tensor:

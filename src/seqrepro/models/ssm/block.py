@@ -1,6 +1,8 @@
 """The block of the state-space recommenders: a mixer, then a network for each position, norms after the sums.
 
-    U = LN(drop(mixer(X)) + X);  X' = LN(drop(W2 drop(act(W1 U + b1)) + b2) + U)             without "+ X" on demand
+    U = LN(drop(mixer(X)) + X);  X' = LN(drop(W2 drop(act(W1 U + b1)) + b2) + U)
+
+On demand without "+ X", or without the network, X' = U.
 
 Shapes: B rows, L length, D width, I inner width.
 """
@@ -36,17 +38,17 @@ class StateSpaceBlock(nn.Module):
     def __init__(
         self,
         mixer: Mamba1 | Mamba2,
-        feed_forward: DroppedFeedForward,
+        feed_forward: DroppedFeedForward | None,
         dropout: float,
         residual: bool = True,
         epsilon: float = NORM_EPSILON,
     ) -> None:
         """`residual`: whether the mixer's inputs are added to its outputs; `epsilon`: of the norm behind the mixer."""
         super().__init__()
-        width = feed_forward.output.out_features
+        width = mixer.output.out_features
         self.mixer, self.feed_forward, self.residual = mixer, feed_forward, residual
         self.mixer_norm = nn.LayerNorm(width, eps=epsilon)
-        self.feed_forward_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=NORM_EPSILON) if feed_forward else None
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, *context: Tensor | None) -> Tensor:
@@ -60,6 +62,7 @@ class StateSpaceBlock(nn.Module):
 
     def _behind(self, inputs: Tensor, mixed: Tensor) -> Tensor:
         mixed = self.dropout(mixed)
-        mixed = self.mixer_norm(mixed + inputs if self.residual else mixed)
-        outputs: Tensor = self.feed_forward_norm(self.dropout(self.feed_forward(mixed)) + mixed)
+        outputs: Tensor = self.mixer_norm(mixed + inputs if self.residual else mixed)
+        if self.feed_forward is not None and self.feed_forward_norm is not None:
+            outputs = self.feed_forward_norm(self.dropout(self.feed_forward(outputs)) + outputs)
         return outputs
