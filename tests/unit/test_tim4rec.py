@@ -371,7 +371,7 @@ def test_a_fresh_model_has_the_steps_and_decays_of_mamba():
         for law in ("uniform", "kaiming")
     )
     assert uniform.times[0].convolutions[0].bias.abs().max() > 0.05
-    assert not kaiming.times[0].convolutions[0].bias.any() and not kaiming.layers[0].mixer.convolution.bias.any()
+    assert not kaiming.times[0].convolutions[0].bias.any() and not kaiming.blocks[0].mixer.convolution.bias.any()
 
 
 def test_what_reads_no_time_needs_none():
