@@ -1,4 +1,4 @@
-"""The probe efficiency: rows and steps of exactly a length, counts by formula, states, bounds, and how it is planned."""
+"""The probe efficiency: rows and steps of exactly a length, counts by formula, states, bounds, and its plan."""
 
 from math import inf
 from pathlib import Path

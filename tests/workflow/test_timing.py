@@ -1,4 +1,4 @@
-"""The probes of attention, of whole runs and of lengths in a workflow: they are planned, they run, and the report shows them."""
+"""The probes that measure times in a workflow: they are planned, they run, and the report shows them."""
 
 from pathlib import Path
 
