@@ -131,7 +131,7 @@ def test_operations_of_attention_are_those_of_a_formula():
 
 @pytest.mark.parametrize("model", [CAUSAL, OFF, MAMBA, GRU, LRU], ids=["causal", "off", "mamba", "gru", "lru"])
 def test_a_state_is_as_large_after_any_history(model):
-    sizes = {bytes_of(network(model, length).state()) for length in (4, 8, 16)}
+    sizes = {bytes_of(network(model, length).state) for length in (4, 8, 16)}
     assert len(sizes) == 1 and min(sizes) > 0
 
 
@@ -150,7 +150,7 @@ def test_the_scores_of_a_step_are_those_of_the_whole_history(model):
 @pytest.mark.parametrize("model", [PAPER, SASREC], ids=["paper", "sasrec"])
 def test_without_a_state_the_history_is_computed_again(model):
     one = network(model, 9)
-    assert one.state() is None
+    assert one.state is None
     calls = []
     one.model.score = lambda rows, own=one.model.score: calls.append(rows.lengths.tolist()) or own(rows)
     one.event()(2)

@@ -141,8 +141,8 @@ def _seconds(name: str, plan: Plan, each: dict[str, list[float]]) -> Values:
 
 def _counted(own: Fresh) -> Values:
     """What is counted, in the order of OWN."""
-    state = own.state()
-    values = own.held(), None if state is None else bytes_of(state), own.targets(), own.operations()
+    held = None if own.state is None else bytes_of(own.state)
+    values = own.held(), held, own.targets(), own.operations()
     return dict(zip(OWN, values, strict=True))
 
 

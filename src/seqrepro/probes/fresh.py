@@ -11,6 +11,7 @@ Shapes: B rows, L length.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,9 +88,10 @@ class Fresh:
     def event(self) -> Form:
         """One more item of one row, and the scores after it: from the state, or where there is none by all items."""
         self.model.eval()
-        state = self.state()
+        state = self.state
         return forward(lambda: self.model.score(self._one) if state is None else self._stepped(0, state)[0], [])
 
+    @cached_property
     @torch.no_grad()
     def state(self) -> Any:
         """The state of one row that has had L items; None: the network has no state of constant size."""
