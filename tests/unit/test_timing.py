@@ -119,4 +119,4 @@ def test_it_waits_for_what_the_other_run_leaves(repository, change):
     assert request.inputs[-2:] == other and f"{folders['flat']}/seed-1/metrics.json" in request.inputs
     wildcards = {"probe": "whole", "dataset": "toy", "run": Path(folders["flat"]).name, "seed": 1}
     assert workflow.other_weights(type("Wildcards", (), wildcards)) == other
-    assert workflow.probes("attention", "timing") == "whole"
+    assert workflow.probes("attention", "timing", "efficiency") == "whole"

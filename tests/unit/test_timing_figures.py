@@ -58,7 +58,7 @@ def runs(tmp_path):
 
 def test_a_line_a_run_and_those_that_it_is_beside(runs, tmp_path):
     rows = read_probe(runs, "heads", "measurements.parquet")
-    drawn = timings.figures(tmp_path / "figures", "made", "Made", rows, "Measured on it.")
+    drawn = timings.figures(tmp_path / "figures", "made", "Made", timings.ATTENTION, rows, "Measured on it.")
     assert [one.name for one in drawn] == ["attention-time-made", "attention-memory-made", "attention-events-made"]
     assert all(file.is_file() for one in drawn for file in one.files)
     lines = pq.read_table(tmp_path / "figures/attention-time-made.parquet").to_pylist()
@@ -78,8 +78,24 @@ def test_a_line_a_run_and_those_that_it_is_beside(runs, tmp_path):
     assert {row["method"] for row in events} == {"", "softmax sdpa"}
 
 
+def test_whole_networks_have_a_line_a_model(tmp_path):
+    rows = []
+    for name, power in {"Linear": 1, "Square": 2}.items():
+        own = {"title": name, "folder": name.lower(), "seed": 1}
+        rows += [own | {"measure": "training_seconds over length", "at": at, "value": at**power} for at in LENGTHS]
+        told = {f"slope{end} of training_seconds by length": float(power) for end in timings.ENDS}
+        rows += [own | {"measure": measure, "at": None, "value": value} for measure, value in told.items()]
+    (drawn,) = timings.figures(tmp_path, "made", "Made", timings.NETWORKS, rows, "")
+    assert drawn.name == "network-training-made"
+    lines = pq.read_table(tmp_path / "network-training-made.parquet").to_pylist()
+    assert [(row["title"], row["method"], row["length"], row["value"]) for row in lines] == [
+        (name, "", at, at**power) for name, power in {"Linear": 1, "Square": 2}.items() for at in LENGTHS
+    ]
+    assert "Square (2.00 [2.00, 2.00])" in drawn.svg and "Linear (1.00 [1.00, 1.00])" in drawn.svg
+
+
 def test_nothing_measured_is_nothing_drawn(tmp_path):
-    assert timings.figures(tmp_path, "made", "Made", [], "") == []
+    assert timings.figures(tmp_path, "made", "Made", timings.ATTENTION, [], "") == []
     assert timings.whole_runs(tmp_path, "made", [], "") is None
 
 

@@ -93,7 +93,7 @@ use rule probe as probe_attention with:
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/machine.json",
         "results/runs/{dataset}/{run}/seed-{seed}/probes/{probe}/provenance.json",
     wildcard_constraints:
-        probe=PLAN.probes("attention", "timing"),
+        probe=PLAN.probes("attention", "timing", "efficiency"),
     threads: lambda wildcards: PLAN.train_resources(wildcards)["threads"]
     resources:
         gpu=lambda wildcards: PLAN.train_resources(wildcards)["gpu"],

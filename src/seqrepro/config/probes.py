@@ -20,9 +20,10 @@ RESULTS = {  # what other steps read, by kind
     "trajectory": "measurements.parquet",
     "attention": "measurements.parquet",
     "timing": "measurements.parquet",
+    "efficiency": "measurements.parquet",
 }
 OTHERS = ("towards", "against")  # fields that name a model whose run of the same seed is looked at too
-TRAINS = ("trajectory", "cost", "timing")  # kinds that train, with all that the run's training needs
+TRAINS = ("trajectory", "cost", "timing", "efficiency")  # kinds that train, with all that the run's training needs
 RECKONS = ("timing",)  # kinds that reckon how long a whole training takes, and read which epoch was the best
 Probed = Literal["trained", "all"]
 
@@ -34,6 +35,7 @@ def _ascending(numbers: list[int]) -> list[int]:
 
 
 Ascending = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_ascending)]
+Lengths = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_ascending)]
 
 
 class Robustness(Configuration):
@@ -169,6 +171,20 @@ class Timing(Configuration):
     models: Literal["trained"] = identity("trained", description="trained: by gradients")
 
 
+class Efficiency(Configuration):
+    """What a run's whole network costs against the length of histories, beside another model's."""
+
+    kind: Literal["efficiency"]
+    against: str = Field(description="a model: the other side")
+    lengths: Lengths = Field(description="L, ascending")
+    rows: int = Field(8, ge=1, description="of a batch, the same at all lengths and for both models")
+    fit_from: int = Field(800, ge=1, description="slopes are fitted to lengths from here on")
+    rounds: int = Field(5, ge=1, description="each of two blocks of either model, there and back")
+    block_seconds: float = Field(0.5, gt=0, description="what is timed is repeated until a block takes about so long")
+    largest_matrix_mb: int = Field(1024, ge=1, description="a network that makes a larger one is left out; in MiB")
+    models: Literal["trained"] = identity("trained", description="trained: by gradients")
+
+
 class Traps(Configuration):
     """What becomes of a run's test metrics if seen items score 0 and padding competes, as in S3-Rec's code."""
 
@@ -186,6 +202,16 @@ class Trajectory(OnTrainingLoss):
 
 
 Probe = Annotated[
-    Robustness | Exposure | Slices | Sharpness | Landscape | Trajectory | Cost | Attention | Timing | Traps,
+    Robustness
+    | Exposure
+    | Slices
+    | Sharpness
+    | Landscape
+    | Trajectory
+    | Cost
+    | Attention
+    | Timing
+    | Efficiency
+    | Traps,
     Field(discriminator="kind"),
 ]

@@ -80,7 +80,7 @@ class TiM4Rec(TimedModel):
         if self.positions is not None:
             embedded = embedded + self.positions.weight[: padded_BT.shape[1]]
         states: Tensor = self.norm(self.dropout(embedded))
-        for block, factors in zip(self.blocks, self._factors(padded_BT, times_BT), strict=True):
+        for block, factors in zip(self.blocks, self.factors(padded_BT, times_BT), strict=True):
             states = block(states, None, *factors)
         return states
 
@@ -111,7 +111,7 @@ class TiM4Rec(TimedModel):
             after.append(state)
         return hidden, after
 
-    def _factors(self, padded_BT: Tensor, times_BT: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
+    def factors(self, padded_BT: Tensor, times_BT: Tensor) -> list[tuple[Tensor | None, Tensor | None]]:
         """What each layer's steps are multiplied by, [B, T, H] each: before the softplus, and behind it."""
         if self.p.time == "off":
             return [(None, None) for _ in self.blocks]

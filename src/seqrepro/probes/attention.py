@@ -40,7 +40,7 @@ from seqrepro.probes import cores, operations
 from seqrepro.probes.cores import FUSED_NAME, NAIVE_NAME, OWN, Bench, Build, Form, Shape
 from seqrepro.probes.growth import crossover, slope
 from seqrepro.probes.measurements import Measurement, write_measurements
-from seqrepro.probes.turns import Side, interval, take_turns
+from seqrepro.probes.turns import interval, seconds_in_turns
 from seqrepro.request import Request
 from seqrepro.training import machine
 
@@ -86,11 +86,7 @@ class Plan:
 
     def take(self, forms: dict[str, Form]) -> dict[str, list[float]]:
         """The seconds of doing each form once, a number a block."""
-        sides = {name: Side(form, 1, self.bench.device) for name, form in forms.items()}
-        for side in sides.values():
-            side.calibrate(self.wanted["block_seconds"])
-        take_turns(list(sides.values()), self.wanted["rounds"])
-        return {name: side.each for name, side in sides.items()}
+        return seconds_in_turns(forms, self.wanted["rounds"], self.wanted["block_seconds"], self.bench.device)
 
 
 def run(request: Request) -> list[Path]:

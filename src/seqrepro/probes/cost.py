@@ -82,7 +82,7 @@ def both_trainers(request: Request) -> list[Trainer]:
     wanted, split = request.parameters, read_seen(request)
     both = [{"config": wanted["config"], "weights": request.inputs[2]}]
     both += [wanted["against"]] if "against" in wanted else []
-    _check_alike([one["config"]["training"] for one in both])
+    check_alike([one["config"]["training"] for one in both])
     return [make_trainer(one["config"], Path(one["weights"]), split, wanted["seed"]) for one in both]
 
 
@@ -128,11 +128,16 @@ def live_bytes() -> int:
     return sum(storages.values())
 
 
-def _check_alike(recipes: list[Parameters]) -> None:
+def check_alike(recipes: list[Parameters]) -> None:
+    """Refuse two trainings that one process cannot run.
+
+    Raises:
+        InputError: they have another device or another number of threads.
+    """
     for key in ALIKE:
         found = [recipe.get(key) for recipe in recipes]
         if found[0] != found[-1]:
-            raise InputError(f"cost: training.{key} is {found[0]} and {found[-1]}; expected the same of both models")
+            raise InputError(f"probes: training.{key} is {found[0]} and {found[-1]}; expected the same of both models")
 
 
 def _measured(trainers: list[Trainer], sides: list[Side], steps: int) -> Iterator[Measurement]:

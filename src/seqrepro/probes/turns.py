@@ -6,7 +6,7 @@ A round of two sides is own - other - other - own, so that a machine that slows 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -53,6 +53,17 @@ def take_turns(sides: Sequence[Side], rounds: int) -> None:
     for _ in range(rounds):
         for side in [*sides, *reversed(sides)]:
             side.block()
+
+
+def seconds_in_turns(
+    forms: Mapping[str, Callable[[int], object]], rounds: int, block_seconds: float, device: torch.device
+) -> dict[str, list[float]]:
+    """The seconds of doing each form once, a number a block of about so long, two blocks a round."""
+    sides = {name: Side(form, 1, device) for name, form in forms.items()}
+    for side in sides.values():
+        side.calibrate(block_seconds)
+    take_turns(list(sides.values()), rounds)
+    return {name: side.each for name, side in sides.items()}
 
 
 def interval(own: list[float], other: list[float]) -> Triple:

@@ -15,7 +15,7 @@ from seqrepro.report.varied import variations
 GENERATED = "generated"
 HEADLINE = "ndcg@10"
 SURFACE = ("curvature", "around", "trajectory")  # figures of the training loss
-TIMED = ("attention", "timing")  # kinds of probes that measure times and write tidy rows
+TIMED = ("attention", "timing", "efficiency")  # kinds of probes that measure times and write tidy rows
 Section = dict[str, Any]
 
 
@@ -38,7 +38,8 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
     drawn = _drawn(folder, name, dataset["title"], runs, own) | {group: surface[group] for group in SURFACE}
     timed = {kind: chosen(runs, wanted["probes"], kind, FILE) for kind in TIMED}
     measured = {kind: (read_probe(runs, probe, FILE), machines(runs, probe)) for kind, probe in timed.items()}
-    drawn["attention"] = timings.figures(folder, name, dataset["title"], *measured["attention"])
+    for kind, shown in {"attention": timings.ATTENTION, "efficiency": timings.NETWORKS}.items():
+        drawn[kind] = timings.figures(folder, name, dataset["title"], shown, *measured[kind])
     return {
         "name": name,
         "anchor": f"data-{name}",

@@ -1,12 +1,14 @@
-"""What attention takes, in figures: time, memory and time of an event against length; and a table of whole runs.
+"""What attention and whole networks take, in figures against length; and a table of whole runs.
 
-Slopes and crossovers are those of the probe (`probes/attention.py`). Of several seeds of a run a figure shows medians.
+Slopes and crossovers are those of the probes (`probes/attention.py`, `probes/efficiency.py`). Of several seeds of a run
+a figure shows medians.
 """
 
 import statistics
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from matplotlib.axes import Axes
@@ -29,45 +31,95 @@ WHOLE = pa.schema([("title", TEXT), ("folder", TEXT), ("seeds", pa.int64()), *((
 FUSED, NAIVE, HYDRA = "softmax sdpa", "softmax naive", "hydra fused"
 LOOKS = {NAIVE: ":", FUSED: "--", HYDRA: "-."}  # of what a method is beside
 NAME = "core, forward"  # level and passes that are shown
-FIGURES: dict[str, tuple[str, str, str]] = {  # by file: measure, title, caption
-    "attention-time": (
+
+
+class Shown(NamedTuple):
+    """What a figure shows; `{of}` in a name stands for what the method is beside."""
+
+    measure: str
+    title: str
+    caption: str
+    slope: str = ""  # the measure that the slope in brackets is of
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The method of the run, and what it is beside."""
+        return ("", FUSED, NAIVE, HYDRA) if "{of}" in self.measure else ("",)
+
+
+ATTENTION = {  # by file
+    "attention-time": Shown(
         f"seconds{{of}}, {NAME} over length",
         "Seconds of attention alone, forward",
         "Time of attention alone against length, forward pass, on logarithmic axes; medians over blocks. In brackets "
         "the slope over the longer lengths with its 95 % interval. Grey: dot-product attention, fused (dashed) and "
         "with an explicit matrix of scores (dotted); dashes and dots: Hydra attention in one pass over memory. A "
         "vertical line marks where a method overtakes fused dot products.",
+        f"seconds{{of}}, {NAME}",
     ),
-    "attention-memory": (
+    "attention-memory": Shown(
         "memory_bytes{of} over length",
         "Bytes of attention alone, forward and backward",
         "What attention alone holds for its forward and backward pass, against length, on logarithmic axes.",
     ),
-    "attention-events": (
+    "attention-events": Shown(
         "seconds_per_event{of} over length",
         "Seconds of one more event",
         "Time that one more event of one user takes, against the length of the history, on logarithmic axes.",
     ),
 }
+NETWORKS = {
+    "network-training": Shown(
+        "training_seconds over length",
+        "Seconds of a training step",
+        "Time of a training step of the whole network against the length of histories, at an equal number of rows, on "
+        "logarithmic axes; medians over blocks. In brackets the slope over the longer lengths with its 95 % interval.",
+        "training_seconds",
+    ),
+    "network-inference": Shown(
+        "inference_seconds over length",
+        "Seconds of scores",
+        "Time of the scores of all items for as many rows, against the length of histories, on logarithmic axes.",
+        "inference_seconds",
+    ),
+    "network-events": Shown(
+        "event_seconds over length",
+        "Seconds of one more event and its scores",
+        "Time from one more event of one user to the scores after it, against the length of the history, on "
+        "logarithmic axes: from a state of constant size where the network has one, else by the whole history.",
+        "event_seconds",
+    ),
+    "network-memory": Shown(
+        "memory_bytes over length",
+        "Bytes of a training step",
+        "What forward and backward of a training step hold, against the length of histories, on logarithmic axes.",
+        "memory_bytes",
+    ),
+}
 
 
-def figures(folder: Path, dataset: str, title: str, rows: list[Row], machine: str) -> list[Drawn]:
-    """A figure each of time, memory and time of an event, where there is something to show.
+def figures(
+    folder: Path, dataset: str, title: str, shown: Mapping[str, Shown], rows: list[Row], machine: str
+) -> list[Drawn]:
+    """The figures for which there is something to show.
 
     Args:
         folder: of the figures.
         dataset: the name of the section.
         title: of the dataset.
-        rows: measurements of the probe of attention.
+        shown: ATTENTION or NETWORKS.
+        rows: measurements of the probe of attention, or of efficiency.
         machine: what they were measured on, in a sentence.
     """
     drawn = []
-    for name, (measure, words, caption) in FIGURES.items():
-        lines = _lines(rows, measure, with_slopes=name == "attention-time")
-        if lines:
-            told = {"alt": f"{words}, by length, on {title}", "caption": f"{caption} {machine}".strip()}
+    for name, figure in shown.items():
+        if lines := _lines(rows, figure):
+            told = {
+                "alt": f"{figure.title}, by length, on {title}",
+                "caption": f"{figure.caption} {machine}".strip(),
+            }
             height = 3.6 + 0.2 * len({(row["folder"], row["method"]) for row in lines})
-            paint = partial(_paint, lines, words)
+            paint = partial(_paint, lines, figure.title)
             drawn.append(draw(folder / f"{name}-{dataset}", lines, LINES, paint, height, **told))
     return drawn
 
@@ -80,15 +132,16 @@ def whole_runs(folder: Path, dataset: str, rows: list[Row], machine: str) -> Jso
     return {"rows": lines, "machine": machine, "files": write_table(folder / f"timing-{dataset}", lines, WHOLE)}
 
 
-def _lines(rows: list[Row], measure: str, *, with_slopes: bool) -> list[Row]:
+def _lines(rows: list[Row], figure: Shown) -> list[Row]:
     """A row a method and length; other methods are those of the first run, for they are the same beside every one."""
     lines = []
     for number, own in enumerate(_by_run(rows).values()):
-        for method in ("", FUSED, NAIVE, HYDRA) if number == 0 else ("",):
+        for method in figure.methods if number == 0 else ("",):
             of = f" of {method}" if method else ""
-            extra = _slope(own, of) | (_crossover(own) if not method else {}) if with_slopes else {}
+            extra = (_slope(own, figure, of) | ({} if method else _crossover(own))) if figure.slope else {}
             known = {key: own[0][key] for key in ("title", "folder")} | {"method": method, **extra}
-            lines += [known | {"length": at, "value": value} for at, value in _curve(own, measure.format(of=of))]
+            curve = _curve(own, figure.measure.format(of=of))
+            lines += [known | {"length": at, "value": value} for at, value in curve]
     return lines
 
 
@@ -107,8 +160,9 @@ def _curve(rows: list[Row], measure: str) -> list[tuple[float, float]]:
     return [(at, statistics.median(found[at])) for at in sorted(found)]
 
 
-def _slope(rows: list[Row], of: str) -> Row:
-    return {f"slope{end}": _single(rows, f"slope{end} of seconds{of}, {NAME} by length") for end in ENDS}
+def _slope(rows: list[Row], figure: Shown, of: str) -> Row:
+    measure = figure.slope.format(of=of)
+    return {f"slope{end}": _single(rows, f"slope{end} of {measure} by length") for end in ENDS}
 
 
 def _crossover(rows: list[Row]) -> Row:
