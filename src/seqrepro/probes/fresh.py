@@ -88,8 +88,8 @@ class Fresh:
     def event(self) -> Form:
         """One more item of one row, and the scores after it: from the state, or where there is none by all items."""
         self.model.eval()
-        state = self.state
-        return forward(lambda: self.model.score(self._one) if state is None else self._stepped(0, state)[0], [])
+        state, one = self.state, self._one
+        return forward(lambda: self.model.score(one) if state is None else self._stepped(0, state)[0], [])
 
     @cached_property
     @torch.no_grad()
