@@ -69,7 +69,7 @@ def test_slices_and_what_is_varied(figures, tmp_path, titles):
     ]
     settings = [
         {"experiment": "e", "model": title, "title": title, "group": "users, share", "measure": "ndcg@10"}
-        | {"at": at, "seed": seed, "value": 0.1 + 0.01 * seed, "plain": 0.2}
+        | {"at": at, "seed": seed, "value": 0.1 + 0.01 * seed, "plain": 0.2, "data_class": "primary"}
         for title in titles
         for at in (0.2, 0.4)
         for seed in (1, 2)

@@ -18,7 +18,7 @@ from seqrepro.ledger.explain import explain
 WANTED = {
     "samrec": [*(f"C{i}" for i in range(1, 6)), *(f"X{i}" for i in range(1, 6))],
     "hydrarec": [*(f"C{i}" for i in range(1, 8)), *(f"X{i}" for i in range(1, 4))],
-    "tim4rec": [f"C{i}" for i in range(1, 12)],
+    "tim4rec": [*(f"C{i}" for i in range(1, 12)), *(f"X{i}" for i in range(1, 4))],
     "performance_law": [f"T{i}" for i in range(1, 13)],
 }
 COMMON = {"statement": "It is so.", "origin": "paper", "source": "abstract", "family": "samrec-accuracy"}

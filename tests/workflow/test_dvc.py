@@ -79,7 +79,7 @@ def test_after_pull_a_changed_model_file_re_runs_that_model(pulled):
 
 
 def test_after_pull_a_changed_preparation_re_runs_what_uses_it(pulled):
-    pulled.edit("params.yaml", "users: 60", "users: 61")
+    pulled.edit("params.yaml", "users: 60\n", "users: 61\n")
     pulled.seqrepro("restore", "--suite", "quick")
     kinds = [job.split()[0] for job in concerned(pulled.planned())]
     assert sorted(kinds) == ["describe", "prepare", "probe", "probe", *["probe_exposure"] * 5, *["train"] * 5]

@@ -28,7 +28,7 @@ def test_a_changed_training_parameter_re_runs_exactly_its_runs(finished):
 
 
 def test_a_changed_preparation_re_runs_what_uses_the_data(finished):
-    finished.edit("params.yaml", "users: 60", "users: 61")
+    finished.edit("params.yaml", "users: 60\n", "users: 61\n")
     kinds = [job.split()[0] for job in concerned(finished.planned())]
     assert [kinds.count(kind) for kind in ("prepare", "train", "probe", "probe_exposure")] == [1, 5, 2, 5]
 
