@@ -218,7 +218,7 @@ def asked_to_compare(facts):
     wanted = {"suite": "standard", "split": "test", "papers": ["samrec"]}
     wanted |= {"datasets": facts["datasets"], "runs": facts["runs"]}
     exposed = [path.replace("ranks.parquet", "probes/exposure/exposure.json") for path in files]
-    wanted |= {"exposure": {path: [10, 20] for path in exposed}, "varied": [], "cost": {}}
+    wanted |= {"exposure": {path: [10, 20] for path in exposed}, "varied": [], "searched": [], "cost": {}}
     inputs = [*files, *exposed, facts["published"]]
     return Request("compare", "seqrepro.ledger.compare", "results/standard/tables", inputs, wanted, [], "0" * 64)
 

@@ -24,6 +24,7 @@ rule compare:
         multiext("results/{suite}/tables/variations", ".parquet", ".csv"),
         multiext("results/{suite}/tables/robustness", ".parquet", ".csv", ".md"),
         multiext("results/{suite}/tables/correlations", ".parquet", ".csv", ".md"),
+        multiext("results/{suite}/tables/searches", ".parquet", ".csv", ".md"),
         "results/{suite}/tables/metrics.json",
         "results/{suite}/tables/provenance.json",
     log:

@@ -13,6 +13,7 @@ from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Cost, Exposure
 from seqrepro.config.run_plan import other_run, request_for
+from seqrepro.config.selection import read_selections, selection_path
 from seqrepro.config.variant_plan import varied_entries, varied_files
 from seqrepro.files import Json
 from seqrepro.ledger.claims import PAPERS, claim_files, published_files, read_claims
@@ -22,7 +23,10 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters")
+TABLES = (
+    *("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters"),
+    "searches",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,25 @@ class _Suite:
         return varied_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
 
     @cached_property
+    def searched(self) -> list[dict[str, Any]]:
+        """What was selected from, a model and dataset at a time; nothing of what waits for its selection."""
+        trials = [(run.dataset, need) for run in self.planned for need in run.needs if need.trial]
+        places = dict.fromkeys((need.experiment, dataset, need.model) for dataset, need in trials)
+        named = {name: selection_path(name).as_posix() for name in read_selections(one for one, *_ in places)}
+        return [
+            {
+                "dataset": dataset,
+                "protocol_name": self.parameters.experiments[experiment].protocol,
+                "experiment": experiment,
+                "model": model,
+                "title": self.parameters.models[model].title,
+                "selection": named[experiment],
+            }
+            for experiment, dataset, model in places
+            if experiment in named
+        ]
+
+    @cached_property
     def judged_tables(self) -> list[str]:
         """Tables of `compare` that claims may name, where they have rows."""
         names = ("robustness", "correlations", "variations") if self.varied else ()
@@ -103,10 +126,11 @@ class _Suite:
     def compare(self) -> tuple[Path, Request]:
         exposed = dict(found for run in self.runs for found in _exposed(self.parameters, run))
         told = {"papers": sorted(_papers(self.runs)), "exposure": exposed, "varied": self.varied, "cost": self.costs}
-        wanted = {**self.shown, "split": "test", **told}
+        wanted = {**self.shown, "split": "test", **told, "searched": self.searched}
+        selections = [one["selection"] for one in self.searched]
         trained = [told[key] for told in self.costs.values() for key in ("trained", "reference")]
         priced = [*self.costs, *(f"{folder}/history.parquet" for folder in trained)]
-        inputs = [*self.ranks, *exposed, *varied_files(self.varied), *priced, *self.published]
+        inputs = [*self.ranks, *exposed, *varied_files(self.varied), *priced, *self.published, *selections]
         inputs = list(dict.fromkeys(inputs))
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 

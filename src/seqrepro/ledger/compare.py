@@ -10,7 +10,7 @@ from pathlib import Path
 from seqrepro.errors import InputError
 from seqrepro.evaluation.metrics import NAMES
 from seqrepro.files import Json, sha256_file, write_json
-from seqrepro.ledger import cost, exposure, sizes, tables, variations
+from seqrepro.ledger import cost, exposure, searches, sizes, tables, variations
 from seqrepro.ledger.bootstrap import relative_gain
 from seqrepro.ledger.evidence import Evidence, Row, by_place, collect, seed_folder
 from seqrepro.ledger.published import Published, matches, obstacles, published_row, read_protocol, read_published
@@ -62,6 +62,7 @@ def run(request: Request) -> list[Path]:
         *exposure.write(folder, wanted),
         *cost.write(folder, wanted),
         *variations.write(folder, wanted),
+        *searches.write(folder, wanted),
     ]
 
 

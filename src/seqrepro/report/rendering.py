@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from seqrepro.evaluation.exposure import MEASURES
-from seqrepro.ledger import cost, exposure, sizes, tables
+from seqrepro.ledger import cost, exposure, searches, sizes, tables
 from seqrepro.report import curvature
 from seqrepro.report.cells import anchor, step_anchor
 from seqrepro.report.claims import look
@@ -31,7 +31,7 @@ def templates(folder: Path) -> Environment:
     environment.globals |= {"metrics": tables.PAPER_METRICS, "not_run": tables.NOT_RUN}
     environment.globals |= {"measures": MEASURES, "exposure_caption": exposure.CAPTION}
     environment.globals["cost_caption"] = cost.CAPTION
-    environment.globals["sizes_caption"] = sizes.CAPTION
+    environment.globals |= {"sizes_caption": sizes.CAPTION, "searches_caption": searches.CAPTION}
     environment.globals |= {"curvatures": curvature.MEASURES, "weights": curvature.PARTS}
     return environment
 

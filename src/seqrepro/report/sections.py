@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrepro.files import Json
-from seqrepro.ledger import cost, exposure, tables
+from seqrepro.ledger import cost, exposure, searches, tables
 from seqrepro.ledger.evidence import Row
 from seqrepro.probes.measurements import FILE
 from seqrepro.report import curvature, figures, geometry, planes, robustness, timings
@@ -16,6 +16,7 @@ GENERATED = "generated"
 HEADLINE = "ndcg@10"
 SURFACE = ("curvature", "around", "trajectory")  # figures of the training loss
 TIMED = ("attention", "timing", "efficiency")  # kinds of probes that measure times and write tidy rows
+OF_PLACE = ("variations", "searches")  # tables of runs that stand in no table of accuracy
 Section = dict[str, Any]
 
 
@@ -32,7 +33,8 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
         name, dataset = f"{name}-{runs[0]['protocol_name']}", dataset | {"title": dataset["title"] + words}
     folders = {run["folder"] for run in runs}
     own = {table: [row for row in found if row["folder"] in folders] for table, found in rows.items()}
-    own["variations"] = [row for row in rows["variations"] if _varied_here(row, runs[0])]
+    for table in OF_PLACE:
+        own[table] = [row for row in rows[table] if _is_here(row, runs[0])]
     folder = Path(wanted["figures"])
     surface = _surface(folder, name, dataset["title"], runs, wanted["probes"])
     drawn = _drawn(folder, name, dataset["title"], runs, own) | {group: surface[group] for group in SURFACE}
@@ -60,7 +62,7 @@ def _section(name: str, words: str, runs: list[Json], wanted: Json, rows: dict[s
     }
 
 
-def _varied_here(row: Row, run: Json) -> bool:
+def _is_here(row: Row, run: Json) -> bool:
     return all(row[name] == run[name] for name in ("dataset", "protocol_name"))
 
 
@@ -114,6 +116,7 @@ def _comparisons(own: dict[str, list[Row]]) -> dict[str, Any]:
         "comparisons": tables.by_folder(own["comparisons"]),
         "exposure": exposure.by_cutoff(own["exposure"]),
         "parameters": own["parameters"],
+        "searches": searches.by_model(own["searches"]),
         "cost": cost.by_model(own["cost"], own["compute"]),
         "comparable": [row for row in own["published"] if row["comparable"] == "yes"],
         "other_published": [row for row in own["published"] if row["comparable"] != "yes"],

@@ -15,7 +15,10 @@ from seqrepro.report.extras import Extra, read_extra
 from seqrepro.report.papers import Paper, read_paper
 from seqrepro.report.sections import Section, read_sections
 
-TABLES = ("metrics", "runs", "published", "comparisons", "exposure", "variations", "cost", "compute", "parameters")
+TABLES = (
+    *("metrics", "runs", "published", "comparisons", "exposure", "variations", "cost", "compute", "parameters"),
+    "searches",
+)
 
 
 @dataclass(frozen=True)
