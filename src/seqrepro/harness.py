@@ -8,7 +8,7 @@ from seqrepro.errors import InputError
 from seqrepro.provenance import sidecar
 from seqrepro.request import Request, read_request
 
-SHOW_WHAT_IS_THERE = ("compare", "judge", "report")  # runs that are not done are shown as not run
+SHOW_WHAT_IS_THERE = ("refit", "compare", "judge", "report")  # runs that are not done are shown as not run
 
 
 def execute(step: str, path: Path) -> list[Path]:

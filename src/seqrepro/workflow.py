@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrepro.config.dataset_plan import PREPARED
+from seqrepro.config.law_plan import OWN_TABLES
 from seqrepro.config.load import load_parameters
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import RESULTS
@@ -123,6 +124,16 @@ class Workflow:
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""
         return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
+
+    def law_runs(self) -> list[str]:
+        """What the laws of our own points are fitted to: files of runs, and measures of what their trainings saw."""
+        inputs = (name for request in self.plan.of("refit").values() for name in request.inputs)
+        return [name for name in inputs if not name.startswith("registry/")]
+
+    @property
+    def own_tables(self) -> list[str]:
+        """The names of the tables of our own points."""
+        return list(OWN_TABLES)
 
     def pages(self) -> list[str]:
         """The names of the report's other pages: one a paper, the results and the runs."""

@@ -62,7 +62,13 @@ rule refit:
         request="results/plan/refit/{suite}.json",
         points="registry/papers/performance_law/published_points.csv",
         published="registry/papers/performance_law/published_r2.csv",
+        runs=PLAN.law_runs(),
     output:
+        expand(
+            "results/{{suite}}/laws/{table}.{kind}",
+            table=PLAN.own_tables,
+            kind=["parquet", "csv"],
+        ),
         "results/{suite}/laws/r2.parquet",
         "results/{suite}/laws/r2.csv",
         "results/{suite}/laws/provenance.json",

@@ -22,6 +22,7 @@ def setting_faults(parameters: Parameters) -> list[Fault]:
             faults += _experiment_faults(parameters, name, experiment)
             faults += _selection_faults(parameters, name, experiment)
             faults += _variation_faults(parameters, name, experiment)
+            faults += _law_faults(parameters, name, experiment)
     return faults
 
 
@@ -106,6 +107,14 @@ def _variation_faults(parameters: Parameters, name: str, experiment: Experiment)
                 place: Location = ("variations", variation)
                 found = (_unfit(setup_of(parameters, model), {path: value}, place) for value in values)
                 yield from ((where, f"{what} (model {model} of experiment {name})") for where, what in chain(*found))
+
+
+def _law_faults(parameters: Parameters, name: str, experiment: Experiment) -> Iterator[Fault]:
+    if experiment.law and not experiment.variations:
+        yield ("experiments", name, "law"), "found no variations, expected the grid of the law's points"
+    for suite, one in parameters.suites.items():
+        if experiment.law and name in one.experiments and one.refit is None:
+            yield ("suites", suite, "experiments", name), "found points of a law, expected `refit` in this suite"
 
 
 def _unfit(setup: Setup, settings: Settings, place: Location) -> Iterator[Fault]:

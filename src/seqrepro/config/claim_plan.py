@@ -1,15 +1,16 @@
 """What the claims ask of a suite: which runs serve something, and which claims have all that they need.
 
 A run is planned because something needs it: a claim or a gate (a part names its model on its dataset under its
-protocol), a published number (of its dataset's family, under a name in `published_as`), or a chapter of the report that
-its experiment declares in `shows`. This is decided for each model of an experiment on each dataset, with all seeds.
-What serves nothing is left out of the plan.
+protocol), a published number (of its dataset's family, under a name in `published_as`), a chapter of the report that
+its experiment declares in `shows`, or the tables of laws, for which its experiment says `law`. This is decided for each
+model of an experiment on each dataset, with all seeds. What serves nothing is left out of the plan.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from seqrepro.config.dataset_plan import Registry, description
+from seqrepro.config.law_plan import is_of_own_runs
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run, plan_suite
 from seqrepro.config.training import Gradient
@@ -56,7 +57,7 @@ def needed_runs(
     def serves(run: Run, need: Need) -> bool:
         experiment = parameters.experiments[need.experiment]
         asked = (need.model, run.dataset, experiment.protocol) in claimed
-        return bool(experiment.shows) or asked or (need.model, run.dataset) in published
+        return bool(experiment.shows) or experiment.law or asked or (need.model, run.dataset) in published
 
     kept = [replace(run, needs=tuple(need for need in run.needs if serves(run, need))) for run in runs]
     idle = [(need.experiment, run.dataset, need.model) for run in runs for need in run.needs if not serves(run, need)]
@@ -130,8 +131,7 @@ def _needs(
 ) -> Iterator[tuple[tuple[object, ...], Gap | None]]:
     """Each thing that a part needs, and what is missing of it."""
     if isinstance(part, Tabulated):
-        there = f"results/{judged.parameters['suite']}/{part.table}" in judged.inputs
-        yield (part.table,), None if there else ("table", part.table, "")
+        yield from _needs_of_table(part, parameters, judged)
         return
     probe, seeds = getattr(part, "probe", None), getattr(part, "seeds", 1)
     for model in part.needed_models():
@@ -143,6 +143,36 @@ def _needs(
                 yield (*place, seeds, part.variation), gap
             else:
                 yield (*place, seeds, probe), gap
+
+
+def _needs_of_table(
+    part: Tabulated, parameters: Parameters, judged: Request
+) -> Iterator[tuple[tuple[object, ...], Gap | None]]:
+    """A table, or the runs that its rows are made from: of a law, a grid of ours on real data."""
+    suite = judged.parameters["suite"]
+    if f"results/{suite}/{part.table}" not in judged.inputs:
+        yield (part.table,), ("table", part.table, "")
+    elif not is_of_own_runs(part):
+        yield (part.table,), None
+    else:
+        model, dataset = (part.where.get(name) for name in ("model", "dataset"))
+        words = " ".join(f"of {name}" for name in (model, dataset) if name)
+        there = any(_matches(model, one) and _matches(dataset, on) for one, on in real_grids(parameters, suite))
+        yield (part.table, words), None if there else ("law experiment", words or "on real data", "")
+
+
+def real_grids(parameters: Parameters, suite: str) -> Iterator[tuple[str, str]]:
+    """(model, dataset) of each experiment of a suite whose runs are points of a law, but for generated data."""
+    for name, scale in parameters.suites[suite].experiments.items():
+        experiment = parameters.experiments[name]
+        if experiment.law:
+            models, datasets = scale.models or experiment.models, scale.datasets
+            real = [one for one in datasets if parameters.datasets[one].source != "generated"]
+            yield from ((model, dataset) for model in models for dataset in real)
+
+
+def _matches(wanted: str | list[str] | None, name: str) -> bool:
+    return wanted is None or name in ([wanted] if isinstance(wanted, str) else wanted)
 
 
 def _gap(place: Place, seeds: int, probe: str | None, parameters: Parameters, judged: Request) -> Gap | None:

@@ -80,6 +80,7 @@ class Experiment(Configuration):
         None, description="an experiment with a search: its models, and those that follow them, run as chosen there"
     )
     variations: list[str] = identity([], description="names under `variations`; each model also runs with each setting")
+    law: bool = identity(False, description="the settings alone run, as points of the Performance Law (step refit)")
 
 
 class Scale(Configuration):

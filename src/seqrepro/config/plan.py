@@ -95,7 +95,7 @@ def plan_suite(
     """The runs of one suite, each once, in the order of `params.yaml`.
 
     An experiment with a search has trials, and final runs of those models for which one was chosen. One with variations
-    also has each of its models with each of their settings.
+    also has each of its models with each of their settings; of one with `law` these are all.
 
     Args:
         parameters: the parameters.
@@ -137,7 +137,8 @@ def plan_experiment(
                 yield from _tried(place, need)
             chosen = _chosen(place, setup, need, selection)
             if chosen is not None:
-                yield from place.runs(chosen, need, scale.seeds)
+                if not experiment.law:
+                    yield from place.runs(chosen, need, scale.seeds)
                 yield from _varied(place, chosen, need, scale)
 
 

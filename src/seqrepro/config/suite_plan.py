@@ -9,6 +9,7 @@ from typing import Any
 from seqrepro.config import dataset_plan
 from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import survey_request, survey_tables
+from seqrepro.config.law_plan import OWN_TABLES, law_entries, law_files
 from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Cost, Exposure
@@ -85,6 +86,16 @@ class _Suite:
         return [self.file("laws/r2.csv")] if self.settings.refit else []
 
     @cached_property
+    def own_points(self) -> list[dict[str, Any]]:
+        """Our own runs that the refit reads."""
+        return law_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
+
+    @cached_property
+    def own_laws(self) -> dict[str, tuple[str, str]]:
+        """The tables of our own points with their titles and captions, if the suite has any."""
+        return {self.file(f"laws/{name}.csv"): told for name, told in OWN_TABLES.items()} if self.own_points else {}
+
+    @cached_property
     def varied(self) -> list[dict[str, Any]]:
         """What experiments vary, as the tables of variations read it."""
         return varied_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
@@ -136,11 +147,14 @@ class _Suite:
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
         points = [f"{PAPERS}/performance_law/{name}" for name in ("published_points.csv", "published_r2.csv")]
-        return self.job("refit", "seqrepro.laws.refit", "laws", points, {"suite": self.name, "pf1": refit.inverse_p1})
+        inputs = [*points, *law_files(self.own_points)]
+        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "own": self.own_points}
+        return self.job("refit", "seqrepro.laws.refit", "laws", inputs, wanted)
 
     def judge(self) -> tuple[Path, Request]:
         measured = [path for run in self.runs for path in _measured(self.parameters, run)]
-        inputs = [*self.ranks, *measured, *self.laws, *self.judged_tables, *self.published, *self.claims]
+        tables = [*self.laws, *self.own_laws, *self.judged_tables]
+        inputs = [*self.ranks, *measured, *tables, *self.published, *self.claims]
         wanted = _judged(self.parameters, self.name, self.runs, self.shown["runs"], self.registry)
         return self.job("judge", "seqrepro.ledger.judge", "verdicts", inputs, wanted)
 
@@ -148,6 +162,11 @@ class _Suite:
         extra = [
             *(survey_tables(self.name) if self.surveyed else []),
             *({"title": "Refit of the published points (Performance Law)", "path": path} for path in self.laws),
+            *(
+                {"title": title, "caption": caption, "path": path}
+                for path, (title, caption) in self.own_laws.items()
+                if title
+            ),
         ]
         papers = [_registered(Path(path)) for path in self.claims]
         waiting = _waiting(self.name, self.planned)

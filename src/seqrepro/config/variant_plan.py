@@ -5,16 +5,17 @@ from typing import Any
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run
 from seqrepro.config.probes import RESULTS, Cost, Sharpness
-from seqrepro.config.variants import Variant
+from seqrepro.config.variants import OF_DATA, Variant
 
 Entry = dict[str, Any]
 OF = {"folder": "seeds", "plain": "plain_seeds"}  # the varied run and that with nothing varied
 READ = (Sharpness, Cost)  # probes whose numbers stand in the tables of variations
-OF_DATA = "training.data"  # the path of what training sees
 
 
 def varied_entries(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) -> list[Entry]:
     """An entry a (dataset, experiment, model, setting), with all its seeds, in the order of the plan.
+
+    Points of the Performance Law are none: they have tables of their own (law_plan).
 
     Args:
         parameters: the parameters.
@@ -24,7 +25,7 @@ def varied_entries(parameters: Parameters, runs: list[Run], datasets: dict[str, 
     entries: dict[tuple[str, ...], Entry] = {}
     for run in runs:
         for need in run.needs:
-            if need.variant is not None:
+            if need.variant is not None and not parameters.experiments[need.experiment].law:
                 key = (run.dataset, need.experiment, need.model, need.variant.variation, need.variant.title)
                 if key not in entries:
                     entries[key] = _entry(parameters, run, need, need.variant, runs, datasets)

@@ -15,6 +15,8 @@ from typing import Any
 from seqrepro.config.overrides import Setup, override
 from seqrepro.config.parameters import Variation
 
+OF_DATA = "training.data"  # the path of what training sees
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -43,6 +45,8 @@ def variants_of(name: str, variation: Variation, setup: Setup) -> Iterator[Varia
 
 def _words(path: str, value: Any, setup: Setup) -> str:
     """A setting says itself what it is, or has the last word of its path."""
+    if (path, value) == (OF_DATA, None):
+        return "all data"
     found: Any = setup
     for part in path.split("."):
         found = getattr(found, part)

@@ -46,7 +46,7 @@ class SASRec(SequentialModel):
         self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(p.dropout)
         self.blocks = nn.ModuleList(
-            PostNormBlock(SelfAttention(p.width, p.heads, p.attention_dropout), p.width, p.inner_width, p.dropout)
+            PostNormBlock(SelfAttention(p.width, p.heads, p.attention_dropout), p.width, p.inner, p.dropout)
             for _ in range(p.layers)
         )
 

@@ -4,17 +4,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seqrepro.config.base import Configuration, identity
+from seqrepro.config.architectures.inner import WithInnerWidth
+from seqrepro.config.base import identity
 
 
-class SASRecParameters(Configuration):
+class SASRecParameters(WithInnerWidth):
     """Causal Transformer with tied item embeddings (post-norm blocks)."""
 
     family: Literal["sasrec"]
     width: int = Field(64, ge=1, description="D, the embedding width")
     layers: int = Field(2, ge=1, description="number of Transformer blocks")
     heads: int = Field(2, ge=1, description="H, attention heads; must divide the width")
-    inner_width: int = Field(256, ge=1, description="width inside the feed-forward network")
     dropout: float = Field(0.5, ge=0, lt=1, description="after embeddings, attention output and feed-forward")
     attention_dropout: float = Field(0.5, ge=0, lt=1, description="on the attention weights")
     max_length: int = Field(50, ge=1, description="L, the longest history that the model sees")

@@ -1,0 +1,82 @@
+"""The runs that are points of the Performance Law: those of experiments with `law`, as step `refit` reads them."""
+
+from typing import Any
+
+from seqrepro.config.parameters import Parameters
+from seqrepro.config.plan import Need, Run
+from seqrepro.ledger.parts import Tabulated
+
+Entry = dict[str, Any]
+READ = ("metrics.json", "history.parquet", "ranks.parquet")
+ALL = "all"  # of the data
+OWN_TABLES = {
+    "points": ("", ""),  # hundreds of rows: not shown in the report
+    "own": (
+        "Fits of the Performance Law to our own runs",
+        "A row a panel: one model on one dataset with one amount of data, one longest history and one metric; values "
+        "are means over seeds. Held out: the largest level of an axis.",
+    ),
+    "losses": (
+        "Training loss by depth in our own runs",
+        "Last change: of the deepest model against the next one, mean over seeds with a 95 % t interval. The loss is "
+        "that of the epoch whose weights count; its fit is A N^-a + c with c at least 0.",
+    ),
+    "frameworks": (
+        "Weights of depth and width by architecture",
+        "Fits with one p1 for all, in the sign of the authors' script. Intervals are of resampled seeds and residuals.",
+    ),
+    "interventions": (
+        "Training sets with the same tokens and another entropy",
+        "Agreement: change of the metric in the direction in which the measure of data changes, with a 95 % t interval "
+        "over seeds; above 0, accuracy follows the measure.",
+    ),
+}
+
+
+def law_entries(parameters: Parameters, runs: list[Run], datasets: dict[str, Any]) -> list[Entry]:
+    """An entry a (run, model), in the order of the plan; one that several experiments need comes once.
+
+    Args:
+        parameters: the parameters.
+        runs: all runs of the suite.
+        datasets: descriptions, by name.
+    """
+    entries: dict[tuple[str, int, str], Entry] = {}
+    for run in runs:
+        for need in run.needs:
+            if parameters.experiments[need.experiment].law:
+                entries.setdefault((run.folder, run.seed, need.model), _entry(parameters, run, need, datasets))
+    return list(entries.values())
+
+
+def is_of_own_runs(part: Tabulated) -> bool:
+    """Whether the rows of a table that a part means are made from our own runs, and not from published points."""
+    own = {"points": "own", "fit": "joint"}
+    return part.table in {f"laws/{name}.csv" for name in OWN_TABLES} or any(
+        part.where.get(column) == value for column, value in own.items()
+    )
+
+
+def law_files(entries: list[Entry]) -> list[str]:
+    """What the tables of own points read."""
+    return [f"{entry['folder']}/{name}" for entry in entries for name in READ]
+
+
+def _entry(parameters: Parameters, run: Run, need: Need, datasets: dict[str, Any]) -> Entry:
+    assert need.variant is not None, "an experiment with `law` has settings"
+    shape, data = run.config["model"], need.variant.setup.training.data
+    return {
+        "dataset": run.dataset,
+        "data_class": datasets[run.dataset]["class"],
+        "model": need.model,
+        "title": parameters.models[need.model].title,
+        "family": shape["family"],
+        "protocol_name": parameters.experiments[need.experiment].protocol,
+        "experiment": need.experiment,
+        "n_blocks": shape["layers"],
+        "d_emb": shape["width"],
+        "max_length": shape["max_length"],
+        "data": data.text() if data else ALL,
+        "folder": f"{run.folder}/seed-{run.seed}",
+        "seed": run.seed,
+    }
