@@ -26,6 +26,7 @@ VERBS = {
     "controls": ("seqrepro.commands.controls", "list the controls, simulate their power, or check a suite's"),
     "verdict": ("seqrepro.commands.verdict", "explain the verdict of one claim in words"),
     "plan": ("seqrepro.commands.plan", "print the runs of a suite, and what a change would re-run"),
+    "law": ("seqrepro.commands.law", "predict the best depth and width under a budget from a grid of our own runs"),
     "select": ("seqrepro.commands.select", "choose the best trial of each searched model, by the validation split"),
     "track": ("seqrepro.commands.track", "bring MLflow in step with the run folders"),
     "audit": ("seqrepro.commands.audit", "check every result against its sidecar and the manifest"),

@@ -32,6 +32,7 @@ Row = dict[str, Any]
 FILES = ("metrics.json", "history.parquet", "ranks.parquet")
 METRICS = ("hit_rate@10", "ndcg@10", "hit_rate@50", "ndcg@50")
 FITTED = ("hit_rate@10", "ndcg@10")  # as in the paper
+VALIDATION = "validation_"  # before the name of a metric of that split, by which shapes are chosen
 LEVELS = 3  # of an axis, without which an exponent cannot be fitted
 RECURRING = "generated"  # the class of data in which items recur
 TEXTS = ("model", "title", "family", "dataset", "data_class", "protocol_name", "experiment")
@@ -49,6 +50,7 @@ SCHEMA = pa.schema(
         *((name, WHOLE) for name in ("parameters", "best_epoch", "epochs")),
         ("masking", TEXT),
         *((name, REAL) for name in METRICS),
+        *((VALIDATION + name, REAL) for name in FITTED),
         *((name, REAL) for name in ("test_nll", "validation_nll")),  # mean over users, nats; unmasked
         ("train_loss", REAL),  # mean of the epoch whose weights count
         ("train_loss_last", REAL),  # of the last epoch
@@ -123,13 +125,14 @@ def own_grids(entries: list[Json], rows: list[Row]) -> Iterator[Grid]:
 def _point(entry: Json) -> Row:
     folder = Path(entry["folder"])
     told, masking = read_json(folder / "metrics.json"), _masking(entry)
-    accuracy = told["metrics"]["test"][masking]["pessimistic"]
+    accuracy, chosen_by = (told["metrics"][split][masking]["pessimistic"] for split in ("test", "validation"))
     return {
         **{name: entry[name] for name in (*TEXTS, *SHAPE, "data", "seed", "folder")},
         **read_measures(entry.get("measures"), entry["max_length"]),
         **{name: told[name] for name in ("parameters", "best_epoch", "epochs")},
         "masking": masking,
         **{name: accuracy[name] for name in METRICS},
+        **{VALIDATION + name: chosen_by[name] for name in FITTED},
         **_likelihoods(folder / "ranks.parquet"),
         **_losses(folder / "history.parquet"),
     }

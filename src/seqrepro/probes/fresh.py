@@ -116,6 +116,10 @@ class Fresh:
             compute() if compute else self.model.score(self._one)
         return counter.core + counter.rest
 
+    def training_operations(self) -> int:
+        """Operations, forward: of the loss of one row."""
+        return self.operations(lambda: self._loss(1))
+
     def targets(self) -> int:
         """Targets of a training step."""
         count: int = self.trainer.view.n_targets(self.model.max_length)
