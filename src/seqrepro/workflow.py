@@ -147,6 +147,10 @@ class Workflow:
         """The interactions or sequences that negatives are drawn from."""
         return self.request("candidates", f"{wildcards.dataset}/{wildcards.drawn}.json").inputs[0]
 
+    def measured_data(self, wildcards: Any) -> str:
+        """The interactions or sequences that a measured training set is drawn from."""
+        return self.request("measure", f"{wildcards.dataset}/{wildcards.seen}.json").inputs[0]
+
     def train_data(self, wildcards: Any) -> str:
         """The interactions or sequences that a run is trained on."""
         return self._training(wildcards).inputs[0]
