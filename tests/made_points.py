@@ -61,8 +61,8 @@ def write_measures(one: Entry, tokens: float, entropy: float = 2.0) -> None:
 def write_run(one: Entry, metric: float, loss: float = 1.0) -> None:
     """The files of a run that a point is read from."""
     folder = Path(one["folder"])
-    values = {name: metric for name in ("hit_rate@10", "ndcg@10", "hit_rate@50", "ndcg@50")}
-    ways = {"masked": {"pessimistic": values}, "unmasked": {"pessimistic": {name: 0.9 for name in values}}}
+    values = dict.fromkeys(("hit_rate@10", "ndcg@10", "hit_rate@50", "ndcg@50"), metric)
+    ways = {"masked": {"pessimistic": values}, "unmasked": {"pessimistic": dict.fromkeys(values, 0.9)}}
     told = {"parameters": 100, "best_epoch": 2, "epochs": 3, "metrics": {"test": ways}}
     write_json(folder / "metrics.json", told)
     losses = {"train_loss": [loss + 1, loss, loss - 0.5], "is_best": [False, True, False]}

@@ -23,6 +23,12 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
+LAWS = {  # the tables of a refit, and what the report calls those that it shows
+    "r2": "Refit of the published points (Performance Law)",
+    "forms": None,
+    "optima": "The optimum of each panel, with its bootstrap interval",
+    "data_factor": "Measures of data: how well one law with each fits and predicts several amounts of data",
+}
 TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters")
 
 
@@ -79,7 +85,7 @@ class _Suite:
 
     @cached_property
     def laws(self) -> list[str]:
-        return [self.file("laws/r2.csv")] if self.settings.refit else []
+        return [self.file(f"laws/{name}.csv") for name in LAWS] if self.settings.refit else []
 
     @cached_property
     def own_points(self) -> list[dict[str, Any]]:
@@ -122,9 +128,10 @@ class _Suite:
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
-        points = [f"{PAPERS}/performance_law/{name}" for name in ("published_points.csv", "published_r2.csv")]
-        inputs = [*points, *law_files(self.own_points)]
-        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "own": self.own_points}
+        names = ("published_points", "published_r2", "published")
+        inputs = [*(f"{PAPERS}/performance_law/{name}.csv" for name in names), *law_files(self.own_points)]
+        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "draws": refit.draws, "seed": refit.seed}
+        wanted["own"] = self.own_points
         return self.job("refit", "seqrepro.laws.refit", "laws", inputs, wanted)
 
     def judge(self) -> tuple[Path, Request]:
@@ -137,7 +144,7 @@ class _Suite:
     def report(self) -> tuple[Path, Request]:
         extra = [
             *(survey_tables(self.name) if self.surveyed else []),
-            *({"title": "Refit of the published points (Performance Law)", "path": path} for path in self.laws),
+            *({"title": LAWS[name], "path": path} for path in self.laws if LAWS[name := Path(path).stem]),
             *(
                 {"title": title, "caption": caption, "path": path}
                 for path, (title, caption) in self.own_laws.items()
