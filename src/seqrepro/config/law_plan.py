@@ -67,6 +67,12 @@ def law_files(entries: list[Entry]) -> list[str]:
     return list(dict.fromkeys([*runs, *(entry["measures"] for entry in entries if entry["measures"])]))
 
 
+def law_tables(paths: list[str]) -> list[dict[str, str]]:
+    """How the report shows the tables of own points."""
+    named = [(path, *OWN_TABLES[Path(path).stem]) for path in paths]
+    return [{"title": title, "caption": caption, "path": path} for path, title, caption in named if title]
+
+
 def law_requests(parameters: Parameters, runs: list[Run]) -> Iterator[tuple[Path, Request]]:
     """The measuring of what the trainings of a law's points saw."""
     for run in runs:

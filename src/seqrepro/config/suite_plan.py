@@ -9,7 +9,7 @@ from typing import Any
 from seqrepro.config import dataset_plan
 from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import survey_request, survey_tables
-from seqrepro.config.law_plan import OWN_TABLES, law_entries, law_files
+from seqrepro.config.law_plan import OWN_TABLES, law_entries, law_files, law_tables
 from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Cost, Exposure
@@ -93,9 +93,9 @@ class _Suite:
         return law_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
 
     @cached_property
-    def own_laws(self) -> dict[str, tuple[str, str]]:
-        """The tables of our own points with their titles and captions, if the suite has any."""
-        return {self.file(f"laws/{name}.csv"): told for name, told in OWN_TABLES.items()} if self.own_points else {}
+    def own_laws(self) -> list[str]:
+        """The tables of our own points, if the suite has any."""
+        return [self.file(f"laws/{name}.csv") for name in OWN_TABLES] if self.own_points else []
 
     @cached_property
     def varied(self) -> list[dict[str, Any]]:
@@ -144,12 +144,8 @@ class _Suite:
     def report(self) -> tuple[Path, Request]:
         extra = [
             *(survey_tables(self.name) if self.surveyed else []),
-            *({"title": LAWS[name], "path": path} for path in self.laws if LAWS[name := Path(path).stem]),
-            *(
-                {"title": title, "caption": caption, "path": path}
-                for path, (title, caption) in self.own_laws.items()
-                if title
-            ),
+            *({"title": title, "path": path} for path in self.laws if (title := LAWS[Path(path).stem])),
+            *law_tables(self.own_laws),
         ]
         papers = [_registered(Path(path)) for path in self.claims]
         waiting = _waiting(self.name, self.planned)
