@@ -112,6 +112,7 @@ suites:
 OUTPUTS = {
     "retrieve": ["SHA256SUMS", "u.data", "u.item"],
     "prepare": [*PREPARED],
+    "measure": ["measures.json"],
     "train": [*RUN_FILES],
     "probe": ["robustness.parquet"],
     "compare": [f"{name}.parquet" for name in TABLES],

@@ -12,6 +12,7 @@ STEPS = {
     "prepare": "turn a dataset's files into interactions and sequences (Parquet)",
     "candidates": "draw the negatives that targets are ranked among",
     "describe": "measure what a dataset is like: windows, entropies, splits",
+    "measure": "measure what a training sees: tokens, repeats, entropies",
     "train": "train one run and rank its test users",
     "probe": "measure something on a trained model",
     "refit": "refit the published points of the Performance Law",

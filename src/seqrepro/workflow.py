@@ -14,6 +14,7 @@ from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import RESULTS
 from seqrepro.config.requests import SuitePlan, plan_requests, write_requests
 from seqrepro.config.selection import selection_path
+from seqrepro.config.suite_plan import LAWS
 from seqrepro.data.registry import load_registry
 from seqrepro.data.source_kinds import MIRROR_VARIABLE
 from seqrepro.errors import SeqReproError
@@ -123,7 +124,7 @@ class Workflow:
 
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""
-        return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
+        return [f"{request.folder}/{name}.csv" for request in self.plan.of("refit").values() for name in LAWS]
 
     def law_runs(self) -> list[str]:
         """What the laws of our own points are fitted to: files of runs, and measures of what their trainings saw."""
@@ -146,6 +147,10 @@ class Workflow:
     def candidate_data(self, wildcards: Any) -> str:
         """The interactions or sequences that negatives are drawn from."""
         return self.request("candidates", f"{wildcards.dataset}/{wildcards.drawn}.json").inputs[0]
+
+    def measured_data(self, wildcards: Any) -> str:
+        """The interactions or sequences that a measured training set is drawn from."""
+        return self.request("measure", f"{wildcards.dataset}/{wildcards.seen}.json").inputs[0]
 
     def train_data(self, wildcards: Any) -> str:
         """The interactions or sequences that a run is trained on."""

@@ -18,6 +18,7 @@ from seqrepro.data.approximate_entropy import (
     phi,
     token_weighted,
     user_mean,
+    without_repeats,
 )
 from seqrepro.data.compression import dictionary_entropy, kontoyiannis_entropy, shannon_bits
 from seqrepro.data.entropy import last_items, measures
@@ -172,6 +173,20 @@ def test_lempel_ziv_equals_searching_word_by_word(row):
     values = np.array(row, dtype=np.int64)
     assert dictionary_entropy(values) == same(slow_dictionary(row))
     assert kontoyiannis_entropy(values) == same(slow_kontoyiannis(row))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=6), orders)
+def test_without_repeats_the_length_is_all(lengths, order):
+    rows = [list(range(length)) for length in lengths]
+    assert without_repeats(np.array(lengths), order).tolist() == same(apen(rows, order))
+
+
+@given(users)
+def test_repeats_are_counted_user_by_user(rows):
+    found = measures(*jagged(rows), orders=[1], lempel_ziv_tokens=None)["repeats"]
+    again = [len(row) - len(set(row)) for row in rows]
+    assert found["users"] == sum(map(bool, again))
+    assert found["share"] == (approx(sum(again) / sum(map(len, rows))) if any(rows) else None)
 
 
 @given(users, st.sets(orders, min_size=1), st.integers(1, 60))

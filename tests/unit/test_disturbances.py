@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_data import random_rows, rows_of, sequences_of
-from seqrepro.config.disturbances import Delete, Duplicate, InsertRandom, Interactions, Swap, Users
+from seqrepro.config.disturbances import (
+    Delete,
+    Duplicate,
+    InsertRandom,
+    Interactions,
+    RepeatRecent,
+    RepeatUsers,
+    ReplaceRandom,
+    Swap,
+    Users,
+)
 from seqrepro.data.disturbances import disturb, share_of_items, share_of_rows
 from seqrepro.data.sequences import Sequences
 from seqrepro.probes.robustness import perturb
@@ -82,6 +92,56 @@ def test_inserted_items_come_from_the_draw_and_the_others_keep_their_order(rows,
         assert abs(len(longer) - len(row) - len(row) * ratio) <= 1.001
 
 
+SAME_TOKENS = st.sampled_from(["replace_random", "repeat_recent", "repeat_users"])
+
+
+@given(ROWS, SAME_TOKENS, RATIOS, SEEDS, st.integers(1, 40))
+def test_through_any_window_there_are_as_many_tokens(rows, kind, share, seed, window):
+    strength = "ratio" if kind == "replace_random" else "share"
+    made = disturbed(rows, seed, kind=kind, **{strength: share})
+    assert [len(row[-window:]) for row in made] == [len(row[-window:]) for row in rows]
+    assert {item for row in made for item in row} <= {item for row in rows for item in row} | {N_ITEMS + 1}
+
+
+@given(ROWS, RATIOS, SEEDS)
+def test_as_many_places_as_asked_for_get_a_drawn_item(rows, ratio, seed):
+    for row, other in zip(rows, disturbed(rows, seed, kind="replace_random", ratio=ratio), strict=True):
+        changed = [place for place in range(len(row)) if other[place] != row[place]]
+        assert len(changed) == part(len(row), ratio)
+        assert all(other[place] == N_ITEMS + 1 for place in changed)
+
+
+@given(ROWS, RATIOS, SEEDS)
+def test_a_history_repeats_its_most_recent_items(rows, share, seed):
+    for row, other in zip(rows, disturbed(rows, seed, kind="repeat_recent", share=share), strict=True):
+        block = row[-part(len(row), share) :]
+        assert other == (len(row) * block)[-len(row) :]
+    assert disturbed(rows, seed, kind="repeat_recent", share=1.0) == rows
+
+
+@given(ROWS, RATIOS, SEEDS)
+def test_some_users_stand_in_the_place_of_the_others(rows, share, seed):
+    """Every item names its user and its place, so that it is seen whose sequence a row shows."""
+    named = [[100 * user + place for place in range(len(row))] for user, row in enumerate(rows)]
+    made = disturbed(named, seed, kind="repeat_users", share=share)
+    sources = [row[0] // 100 for row in made]
+    assert made == [named[of][-len(row) :] for of, row in zip(sources, named, strict=True)]
+    stay = set(share_of_rows(sequences_of(rows, N_ITEMS), share, generator(seed)).tolist())
+    assert stay <= set(sources) and len(set(sources) - stay) <= 1
+    assert all(sources[user] == user for user in set(sources))
+    lengths = sorted(len(named[of]) for of in set(sources))
+    for row, of in zip(named, sources, strict=True):
+        longer = [length for length in lengths if length > len(row)]
+        assert len(named[of]) in (len(row), *longer[:1])
+    assert disturbed(named, seed, kind="repeat_users", share=1.0) == named
+
+
+def test_with_fewer_users_the_same_sequences_come_again():
+    rows = [[user, user + 1, user + 2] for user in range(1, 101)]
+    counts = [len(set(map(tuple, disturbed(rows, 1, kind="repeat_users", share=share)))) for share in (0.1, 0.5, 1.0)]
+    assert counts[0] in (10, 11) and counts[1] in (50, 51) and counts[2] == 100
+
+
 @given(ROWS, SEEDS)
 def test_a_larger_share_has_all_that_a_smaller_one_has(rows, seed):
     sequences = sequences_of(rows, N_ITEMS)
@@ -132,7 +192,10 @@ def test_each_setting_has_words():
     found = [Users(kind="users", share=0.2), Interactions(kind="interactions", share=0.05)]
     found += [InsertRandom(kind="insert_random", ratio=0.2), Swap(kind="swap", ratio=0.1)]
     found += [Delete(kind="delete", ratio=0.07), Duplicate(kind="duplicate", ratio=1.0)]
+    found += [ReplaceRandom(kind="replace_random", ratio=0.3), RepeatRecent(kind="repeat_recent", share=0.25)]
+    found += [RepeatUsers(kind="repeat_users", share=0.5)]
     assert [one.text() for one in found] == [
         *("20 % of the users", "5 % of the interactions", "noise 20 %"),
-        *("swaps 10 %", "deletions 7 %", "duplicates 100 %"),
+        *("swaps 10 %", "deletions 7 %", "duplicates 100 %", "replacements 30 %"),
+        *("the last 25 % of each history, repeated", "50 % of the users, repeated"),
     ]

@@ -265,6 +265,7 @@ def test_shannon_and_zlib_over_whole_chunks():
     assert zlib_ratio(random) == pytest.approx(1, abs=0.01)
     assert zlib_ratio(random % 2**16) < 0.8 < zlib_ratio(random % 2**28) < 1
     assert zlib_ratio(np.ones(10_000, dtype=np.int64)) < 0.01
+    assert np.isnan(zlib_ratio(values[:0]))
     with pytest.raises(InputError, match="expected numbers of 4 bytes"):
         zlib_ratio(np.array([2**32]))
 
@@ -303,6 +304,7 @@ def test_nobody_gives_nulls():
     found = measures(*jagged([]), orders=[1], lempel_ziv_tokens=None)
     assert found["approximate_entropy"]["1"]["user_mean"] == {"signed": None, "absolute": None}
     assert found["lempel_ziv"]["authors"] == {"entropy": None, "reciprocal": None}
+    assert found["zlib_ratio"]["pooled"] is None and found["repeats"] == {"users": 0, "share": None}
 
 
 def test_borders_that_do_not_fit_are_refused():
@@ -328,4 +330,5 @@ def test_ml_100k_last_50():
         assert of_order["user_mean"]["absolute"] == pytest.approx(mean, abs=5.1e-7)
         assert of_order["authors"] == pytest.approx(mean, abs=5.1e-7)
         assert of_order["user_mean"]["signed"] == pytest.approx(no_repeats(shown, order).mean(), abs=1e-13)
+        assert of_order["without_repeats"] == pytest.approx(of_order["user_mean"], abs=1e-13)
         assert of_order["concat"]["signed"] == pytest.approx(concat, abs=5.1e-5)

@@ -1,11 +1,15 @@
 """Generators in params.yaml: the module of its name makes each kind, and nonsense is refused."""
 
 import importlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from seqrepro.config.datasets import GeneratedDataset
+from seqrepro.config.load import load_parameters
+from seqrepro.data.synthetic.markov_order_k import generate, truth
 
 SIZE = {"users": 50, "items": 30, "seed": 1}
 CHAIN = {**SIZE, "successors": 3, "decay": 0.5, "smoothing": 0.1, "mean_length": 8}
@@ -73,3 +77,14 @@ def test_options_enter_the_canonical_form_and_reach_the_module(kind, option):
 def test_what_makes_no_sense_is_refused(kind, changes, message):
     with pytest.raises(ValidationError, match=message):
         described(kind, **changes)
+
+
+@pytest.mark.parametrize(("size", "low", "high"), [("", 1.559, 3.240), ("-large", 1.683, 4.397)])
+def test_data_of_two_known_entropies_have_the_same_lengths(size, low, high):
+    """The pairs that params.yaml has for the question of what entropy does at the same number of tokens."""
+    datasets = load_parameters(Path(__file__).parents[2] / "params.yaml").datasets
+    pair = [datasets[f"generated-{name}-entropy{size}"].generator.canonical() for name in ("low", "high")]
+    rates = [truth(**{key: made[key] for key in ("items", "successors", "decay", "smoothing")}).nll for made in pair]
+    assert rates == pytest.approx([low, high], abs=5e-4)
+    users = [generate(**{key: made[key] for key in made if key != "kind"}).users.to_numpy() for made in pair]
+    assert np.array_equal(*users)

@@ -29,6 +29,9 @@ DATA = {
     "swap": {"kind": "swap", "ratio": 0.4},
     "delete": {"kind": "delete", "ratio": 0.4},
     "duplicate": {"kind": "duplicate", "ratio": 0.4},
+    "replace_random": {"kind": "replace_random", "ratio": 0.4},
+    "repeat_recent": {"kind": "repeat_recent", "share": 0.4},
+    "repeat_users": {"kind": "repeat_users", "share": 0.4},
 }
 
 
@@ -94,6 +97,24 @@ def test_noise_never_tells_a_held_out_item():
     assert train.lengths.tolist() == [6] * 200
     inserted = train.values[train.values != 1]
     assert len(inserted) and set(inserted.tolist()) == {4}
+
+
+def test_a_replaced_item_is_never_a_held_out_one():
+    rows = sequences_of([[1, 1, 1, 1, 2, 3]] * 200, 4)
+    train = seen(leave_one_out(rows), {"kind": "replace_random", "ratio": 0.5}, 3).train
+    assert train.lengths.tolist() == [4] * 200
+    assert set(train.values.tolist()) == {1, 4}
+
+
+@pytest.mark.parametrize("kind", ["users", "repeat_users"])
+def test_the_sequences_of_a_share_of_the_users_are_nested(kind):
+    """A larger share has all sequences of a smaller one, and those that are repeated are those of `users`."""
+    before: set[tuple[int, ...]] = set()
+    for share in (0.1, 0.2, 0.4, 0.8, 1.0):
+        found = set(map(tuple, rows_of(seen(SPLIT, {"kind": kind, "share": share}, 3).train)))
+        kept = set(map(tuple, rows_of(seen(SPLIT, {"kind": "users", "share": share}, 3).train)))
+        assert before <= found and kept <= found
+        before = kept
 
 
 def trained(folder, model, training, seed=3):

@@ -20,6 +20,25 @@ rule describe:
         "seqrepro describe {input.request} 2> {log}"
 
 
+rule measure:
+    input:
+        request="results/plan/measure/{dataset}/{seen}.json",
+        statistics="data/prepared/{dataset}/statistics.json",
+        data=ancient(PLAN.measured_data),
+    output:
+        "results/datasets/{dataset}/measured/{seen}/measures.json",
+        "results/datasets/{dataset}/measured/{seen}/provenance.json",
+    log:
+        "logs/measure/{dataset}/{seen}.log",
+    wildcard_constraints:
+        seen="[0-9a-f]{8}",
+    resources:
+        runtime=60,
+        mem_mb=4000,
+    shell:
+        "seqrepro measure {input.request} 2> {log}"
+
+
 rule survey:
     input:
         request="results/plan/survey/{suite}.json",

@@ -34,7 +34,7 @@ def lines(grid: Grid, found: Prediction, kind: str, given: argparse.Namespace) -
         f"{given.metric} of {words['n_points']} shapes, {words['seeds']} seeds; R2 of the law {found.r2:.3f}",
         f"best within {given.budget}: {found.n_blocks} blocks, width {found.d_emb}",
         f"  95 %: {found.depths[0]:g} to {found.depths[1]:g} blocks, width {found.widths[0]:g} to {found.widths[1]:g}",
-        f"  validation {given.metric} {found.value:.4f} [{found.values[0]:.4f}, {found.values[1]:.4f}], if the law holds",
+        f"  validation {given.metric} {found.value:.4f} [{found.values[0]:.4f}, {found.values[1]:.4f}] by the law",
         f"  cost: {found.cost:,.4g} {BUDGETS[kind]}",
         "  the budget binds: a larger one gives another shape" if found.is_bound else "  no larger budget would help",
     ]

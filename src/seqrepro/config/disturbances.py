@@ -77,6 +77,36 @@ class Duplicate(Disturbance):
     ratio: Share = Field(description="doubled items as a share of the history's length")
 
 
+class ReplaceRandom(Disturbance):
+    """Put random items, any but those that are held out, in the place of random ones; all rows keep their length."""
+
+    words = "replacements"
+    kind: Literal["replace_random"]
+    ratio: Share = Field(description="replaced items as a share of the history's length")
+
+
+class RepeatRecent(Configuration):
+    """Repeat the most recent items of each history in the place of the older ones; all rows keep their length."""
+
+    kind: Literal["repeat_recent"]
+    share: Share = Field(description="of the history's length: what is repeated")
+
+    def text(self) -> str:
+        """The share in a table."""
+        return f"the last {percent(self.share)} of each history, repeated"
+
+
+class RepeatUsers(Configuration):
+    """Repeat the sequences of some of the users in the place of the others'; all rows keep their length."""
+
+    kind: Literal["repeat_users"]
+    share: Share = Field(description="of the users, drawn by the run's seed; a larger share has these too")
+
+    def text(self) -> str:
+        """The share in a table."""
+        return f"{percent(self.share)} of the users, repeated"
+
+
 class Users(Configuration):
     """Train on some of the users."""
 
@@ -106,7 +136,7 @@ Perturbation = Annotated[
     Field(discriminator="kind", description="of the histories that a model is shown"),
 ]
 TrainingData = Annotated[
-    Users | Interactions | InsertRandom | Swap | Delete | Duplicate,
+    Users | Interactions | InsertRandom | Swap | Delete | Duplicate | ReplaceRandom | RepeatRecent | RepeatUsers,
     Field(discriminator="kind", description="of the rows that a model is trained on"),
 ]
 

@@ -1,10 +1,14 @@
 """The runs that are points of the Performance Law: those of experiments with `law`, as step `refit` reads them."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Need, Run
+from seqrepro.config.run_plan import measure_request
 from seqrepro.ledger.parts import Tabulated
+from seqrepro.request import Request
 
 Entry = dict[str, Any]
 READ = ("metrics.json", "history.parquet", "ranks.parquet")
@@ -59,12 +63,27 @@ def is_of_own_runs(part: Tabulated) -> bool:
 
 def law_files(entries: list[Entry]) -> list[str]:
     """What the tables of own points read."""
-    return [f"{entry['folder']}/{name}" for entry in entries for name in READ]
+    runs = [f"{entry['folder']}/{name}" for entry in entries for name in READ]
+    return list(dict.fromkeys([*runs, *(entry["measures"] for entry in entries if entry["measures"])]))
+
+
+def law_tables(paths: list[str]) -> list[dict[str, str]]:
+    """How the report shows the tables of own points."""
+    named = [(path, *OWN_TABLES[Path(path).stem]) for path in paths]
+    return [{"title": title, "caption": caption, "path": path} for path, title, caption in named if title]
+
+
+def law_requests(parameters: Parameters, runs: list[Run]) -> Iterator[tuple[Path, Request]]:
+    """The measuring of what the trainings of a law's points saw."""
+    for run in runs:
+        if parameters.measures and any(parameters.experiments[need.experiment].law for need in run.needs):
+            yield measure_request(run, parameters.measures)
 
 
 def _entry(parameters: Parameters, run: Run, need: Need, datasets: dict[str, Any]) -> Entry:
     assert need.variant is not None, "an experiment with `law` has settings"
     shape, data = run.config["model"], need.variant.setup.training.data
+    measured = measure_request(run, parameters.measures) if parameters.measures else None
     return {
         "dataset": run.dataset,
         "data_class": datasets[run.dataset]["class"],
@@ -79,4 +98,5 @@ def _entry(parameters: Parameters, run: Run, need: Need, datasets: dict[str, Any
         "data": data.text() if data else ALL,
         "folder": f"{run.folder}/seed-{run.seed}",
         "seed": run.seed,
+        "measures": f"{measured[1].folder}/measures.json" if measured else None,
     }

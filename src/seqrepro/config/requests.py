@@ -11,6 +11,7 @@ from seqrepro.config import dataset_plan
 from seqrepro.config.claim_plan import LeftOut, needed_runs
 from seqrepro.config.dataset_plan import Registry
 from seqrepro.config.describe_plan import describe_requests
+from seqrepro.config.law_plan import law_requests
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run, datasets_of
 from seqrepro.config.run_plan import candidate_request, probe_requests, train_request
@@ -53,6 +54,7 @@ def plan_requests(parameters: Parameters, suite: str, registry: Registry) -> Sui
         requests |= dict(describe_requests(described, parameters.measures))
     requests |= dict(candidate_request(run) for run in runs if "candidates" in run.config)
     requests |= dict(map(train_request, runs))
+    requests |= dict(law_requests(parameters, runs))
     for run in runs:
         requests |= dict(probe_requests(parameters, run, runs))
     requests |= dict(suite_requests(parameters, suite, runs, described, registry))

@@ -1,10 +1,11 @@
-"""The jobs of runs: their negatives, their training, and what probes measure on them."""
+"""The jobs of runs: their negatives, their training, what it saw in numbers, and what probes measure on them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from seqrepro.config.dataset_plan import PLAN
+from seqrepro.config.measures import Measures
 from seqrepro.config.parameters import Parameters
 from seqrepro.config.plan import Run
 from seqrepro.config.probes import OTHERS, RECKONS, TRAINS
@@ -24,6 +25,23 @@ def candidate_request(run: Run) -> tuple[Path, Request]:
     folder, wanted = Path(_negatives(run)).parent, {"dataset": run.dataset, "config": _evaluation(run)}
     path = PLAN / f"candidates/{run.dataset}/{folder.name}.json"
     return path, request_for("candidates", "seqrepro.data.candidates", folder.as_posix(), _prepared(run), wanted)
+
+
+def measure_request(run: Run, measures: Measures) -> tuple[Path, Request]:
+    """The measures of what the training of a run sees: one job for all runs that see the same.
+
+    The same are the dataset, the split, the recipe's `data` and `last`, the longest history that the model sees, and,
+    where something is drawn, the seed.
+    """
+    training = {key: run.config["training"][key] for key in ("data", "last") if key in run.config["training"]}
+    config = {key: run.config[key] for key in ("dataset", "split", "temporal") if key in run.config}
+    seed, windows = run.seed if "data" in training else 0, [run.config["model"].get("max_length")]
+    seen = {"config": config | {"training": training}, "seed": seed, "windows": windows}
+    name = sha256_text(canonical_json(seen))[:8]
+    asked = {"orders": measures.orders, "lempel_ziv_tokens": measures.lempel_ziv_tokens}
+    wanted = {"dataset": run.dataset, **seen, **asked}
+    folder, path = f"results/datasets/{run.dataset}/measured/{name}", PLAN / f"measure/{run.dataset}/{name}.json"
+    return path, request_for("measure", "seqrepro.data.measure", folder, _prepared(run), wanted)
 
 
 def train_request(run: Run) -> tuple[Path, Request]:

@@ -9,7 +9,7 @@ from typing import Any
 from seqrepro.config import dataset_plan
 from seqrepro.config.dataset_plan import PLAN, Registry
 from seqrepro.config.describe_plan import survey_request, survey_tables
-from seqrepro.config.law_plan import OWN_TABLES, law_entries, law_files
+from seqrepro.config.law_plan import OWN_TABLES, law_entries, law_files, law_tables
 from seqrepro.config.parameters import Parameters, Refit, Suite
 from seqrepro.config.plan import Run, awaiting_selection, datasets_of
 from seqrepro.config.probes import RESULTS, Cost, Exposure
@@ -24,6 +24,12 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
+LAWS = {  # the tables of a refit, and what the report calls those that it shows
+    "r2": "Refit of the published points (Performance Law)",
+    "forms": None,
+    "optima": "The optimum of each panel, with its bootstrap interval",
+    "data_factor": "Measures of data: how well one law with each fits and predicts several amounts of data",
+}
 TABLES = (
     *("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters"),
     "searches",
@@ -83,7 +89,7 @@ class _Suite:
 
     @cached_property
     def laws(self) -> list[str]:
-        return [self.file("laws/r2.csv")] if self.settings.refit else []
+        return [self.file(f"laws/{name}.csv") for name in LAWS] if self.settings.refit else []
 
     @cached_property
     def own_points(self) -> list[dict[str, Any]]:
@@ -91,9 +97,9 @@ class _Suite:
         return law_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
 
     @cached_property
-    def own_laws(self) -> dict[str, tuple[str, str]]:
-        """The tables of our own points with their titles and captions, if the suite has any."""
-        return {self.file(f"laws/{name}.csv"): told for name, told in OWN_TABLES.items()} if self.own_points else {}
+    def own_laws(self) -> list[str]:
+        """The tables of our own points, if the suite has any."""
+        return [self.file(f"laws/{name}.csv") for name in OWN_TABLES] if self.own_points else []
 
     @cached_property
     def varied(self) -> list[dict[str, Any]]:
@@ -146,9 +152,10 @@ class _Suite:
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
-        points = [f"{PAPERS}/performance_law/{name}" for name in ("published_points.csv", "published_r2.csv")]
-        inputs = [*points, *law_files(self.own_points)]
-        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "own": self.own_points}
+        names = ("published_points", "published_r2", "published")
+        inputs = [*(f"{PAPERS}/performance_law/{name}.csv" for name in names), *law_files(self.own_points)]
+        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "draws": refit.draws, "seed": refit.seed}
+        wanted["own"] = self.own_points
         return self.job("refit", "seqrepro.laws.refit", "laws", inputs, wanted)
 
     def judge(self) -> tuple[Path, Request]:
@@ -161,12 +168,8 @@ class _Suite:
     def report(self) -> tuple[Path, Request]:
         extra = [
             *(survey_tables(self.name) if self.surveyed else []),
-            *({"title": "Refit of the published points (Performance Law)", "path": path} for path in self.laws),
-            *(
-                {"title": title, "caption": caption, "path": path}
-                for path, (title, caption) in self.own_laws.items()
-                if title
-            ),
+            *({"title": title, "path": path} for path in self.laws if (title := LAWS[Path(path).stem])),
+            *law_tables(self.own_laws),
         ]
         papers = [_registered(Path(path)) for path in self.claims]
         waiting = _waiting(self.name, self.planned)

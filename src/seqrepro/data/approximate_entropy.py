@@ -123,6 +123,16 @@ def has_repeats(values: Int64, offsets: Int64) -> Mask:
     return np.bincount(rows[repeated], minlength=len(offsets) - 1) > 0
 
 
+def without_repeats(lengths: Int64, order: int) -> Float64:
+    """Signed ApEn(order) [U] of users of these lengths [U] none of whose items comes twice: a function of length alone.
+
+    Phi_k = -ln L_k for k >= 1, so that ApEn(m) = -ln((n - m + 1) / (n - m)) for m >= 1, and ApEn(0) = ln n.
+    """
+    grams = [np.where(lengths >= order + k, lengths - order - k + 1, np.nan) for k in (0, 1)]
+    entropies: Float64 = np.log(grams[1]) - (np.log(grams[0]) if order else 0.0)
+    return entropies
+
+
 def user_mean(entropies: Float64) -> float:
     """Mean of the users' values [U] over the users that have one; NaN if none has."""
     return token_weighted(entropies, np.ones(len(entropies), dtype=np.int64))

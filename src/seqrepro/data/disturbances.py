@@ -9,13 +9,21 @@ With n items in a row and ratio r, each kind with its own draws from the generat
   equally likely; so a share r of the items moves, each by one place.
 - `delete` (ratio): min(ceil(r n), n - 1) random items are missing.
 - `duplicate` (ratio): ceil(r n) random items stand twice in a row.
+- `replace_random` (ratio): ceil(r n) random items give way to random ones.
+- `repeat_recent` (share): the newest ceil(s n) items, again and again, take the place of the older ones.
+- `repeat_users` (share): ceil(s U) random rows (`share_of_rows`) and the longest one stay, and take the place of the
+  others: in the order of lengths, equal ones shuffled, each row shows the newest items of the next one that stays.
 - `constant_gaps`, `shuffle_gaps`: the items stay, the gaps between them change (`gaps.py`).
+
+`replace_random`, `repeat_recent` and `repeat_users` leave every row its length: through any window there are as many
+tokens as before, and only their entropy is another.
 
 `share_of_rows` and `share_of_items` draw what is left of rows. They are nested: with the same seed, a larger share has
 all that a smaller one has.
 
 A ratio is taken as the decimal number that is written: 0.1 of 30 is 3. Timestamps
-stay where an item keeps its place among the others; `shuffle`, `insert_random`, `swap` and `duplicate` lose them.
+stay where an item keeps its place among the others; `shuffle`, `insert_random`, `swap`, `duplicate` and what leaves
+every row its length lose them.
 
 Shapes: U rows, N values, K drawn items.
 """
@@ -29,7 +37,7 @@ import torch
 from torch import Tensor
 
 from seqrepro.data.gaps import with_gaps
-from seqrepro.data.sequences import Sequences, index_range, offsets_of, sorted_within
+from seqrepro.data.sequences import Sequences, index_range, offsets_of, ranges, sorted_within
 from seqrepro.errors import InputError
 
 Parameters = dict[str, Any]
@@ -113,6 +121,30 @@ def _duplicate(rows: Sequences, wanted: Parameters, generator: torch.Generator, 
     return _with_values(rows, rows.values.repeat_interleave(times), offsets_of(rows.lengths + counts))
 
 
+def _replace_random(rows: Sequences, wanted: Parameters, generator: torch.Generator, draw: Draw) -> Sequences:
+    places = _chosen(rows.lengths, _share(rows.lengths, decimal(_ratio(wanted))), generator)
+    values = rows.values.clone()
+    values[places] = draw(rows.rows[places], generator)
+    return _with_values(rows, values, rows.offsets)
+
+
+def _repeat_recent(rows: Sequences, wanted: Parameters, _: torch.Generator, __: Draw) -> Sequences:
+    blocks = _share(rows.lengths, decimal(wanted["share"]))
+    back = rows.later_items % blocks[rows.rows]
+    return _with_values(rows, rows.values[rows.offsets[1:][rows.rows] - 1 - back], rows.offsets)
+
+
+def _repeat_users(rows: Sequences, wanted: Parameters, generator: torch.Generator, _: Draw) -> Sequences:
+    stays = torch.zeros(len(rows), dtype=torch.bool)
+    stays[share_of_rows(rows, wanted["share"], generator)] = True
+    order = sorted_within(rows.lengths, torch.rand(len(rows), generator=generator, dtype=torch.float64))
+    stays[order[-1:]] = True
+    staying = stays[order].nonzero().flatten()
+    source = torch.empty_like(order)
+    source[order] = order[staying[torch.searchsorted(staying, index_range(order))]]
+    return _with_values(rows, rows.values[ranges(rows.offsets[1:][source] - rows.lengths, rows.lengths)], rows.offsets)
+
+
 def _constant_gaps(rows: Sequences, _: Parameters, generator: torch.Generator, __: Draw) -> Sequences:
     return with_gaps(rows, "constant", generator)
 
@@ -128,6 +160,9 @@ DISTURBANCES: dict[str, Callable[[Sequences, Parameters, torch.Generator, Draw],
     "swap": _swap,
     "delete": _delete,
     "duplicate": _duplicate,
+    "replace_random": _replace_random,
+    "repeat_recent": _repeat_recent,
+    "repeat_users": _repeat_users,
     "constant_gaps": _constant_gaps,
     "shuffle_gaps": _shuffle_gaps,
 }

@@ -23,6 +23,7 @@ from seqrepro.data.approximate_entropy import (
     phi,
     token_weighted,
     user_mean,
+    without_repeats,
 )
 from seqrepro.data.compression import (
     CHUNK,
@@ -70,11 +71,20 @@ def measures(values: Int64, offsets: Int64, *, orders: Sequence[int], lempel_ziv
     return {
         "users": len(offsets) - 1,
         "tokens": len(values),
+        "repeats": _repeats(values, offsets),
         "approximate_entropy": _approximate_entropy(values, offsets, orders),
         "shannon_bits": _chunked(values, shannon_bits) | {"pooled": _number(shannon_bits(values))},
-        "zlib_ratio": _chunked(values, zlib_ratio),
+        "zlib_ratio": _chunked(values, zlib_ratio) | {"pooled": _number(zlib_ratio(values))},
         "lempel_ziv": _lempel_ziv(values, offsets, lempel_ziv_tokens),
     }
+
+
+def _repeats(values: Int64, offsets: Int64) -> Json:
+    """How many users have an item that comes again, and the share of the items that their user had before."""
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    new = len(np.unique(rows * (values.max(initial=0) + 1) + values))
+    users = int(np.count_nonzero(has_repeats(values, offsets)))
+    return {"users": users, "share": 1 - new / len(values) if len(values) else None}
 
 
 def _approximate_entropy(values: Int64, offsets: Int64, orders: Sequence[int]) -> Json:
@@ -85,6 +95,7 @@ def _approximate_entropy(values: Int64, offsets: Int64, orders: Sequence[int]) -
     lengths, repeats = np.diff(offsets), has_repeats(values, offsets)
     return {
         str(order): _of_users(at_order(by_user, order), lengths, repeats)
+        | {"without_repeats": _signed_and_absolute(user_mean, without_repeats(lengths, order))}
         | {"pooled": _signed_and_absolute(float, at_order(pooled, order)[0])}
         | {"concat": _signed_and_absolute(float, at_order(concat, order)[0])}
         for order in orders

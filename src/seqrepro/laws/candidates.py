@@ -31,7 +31,9 @@ def candidates(parameters: Parameters, grid: Grid, kind: str) -> Candidates:
     depths, widths = candidate_sizes(grid.panel(FITTED[0]))
     folder = Path(grid.first["folder"])
     rows = 1.0 if kind == "parameters" else _rows(grid)
-    configs = {int(width): {depth: _config(parameters, grid, depth, int(width)) for depth in (1, 2)} for width in widths}
+    configs = {
+        int(width): {depth: _config(parameters, grid, depth, int(width)) for depth in (1, 2)} for width in widths
+    }
     found = costs(configs, depths, read_json(folder / "metrics.json")["n_items"], rows)
     cost_DN = found.parameters if kind == "parameters" else found.operations
     if kind == "seconds":
@@ -58,9 +60,7 @@ def _rows(grid: Grid) -> float:
 
 def _seconds(grid: Grid, operations_DN: Vector, depths: Vector, widths: Vector) -> Vector:
     """Seconds of an epoch, by the pace of the runs."""
-    of_shape = {
-        (int(n), int(d)): operations_DN[j, i] for j, d in enumerate(widths) for i, n in enumerate(depths)
-    }
+    of_shape = {(int(n), int(d)): operations_DN[j, i] for j, d in enumerate(widths) for i, n in enumerate(depths)}
     runs = [row for of_seed in grid.rows_SP for row in of_seed]
     operations = np.array([of_shape[row["n_blocks"], row["d_emb"]] for row in runs])
     return pace(operations, np.array([_epoch(Path(row["folder"])) for row in runs])).seconds(operations_DN)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqrepro.laws.performance_law import Vector
+from seqrepro.laws.projection import Vector
 from seqrepro.probes.fresh import fresh
 
 FORWARD_AND_BACKWARD = 3
@@ -31,7 +31,7 @@ class Costs:
     operations: Vector  # of one epoch of training
 
 
-def costs(of_depth: dict[int, dict[int, Config]], depths: Vector, n_items: int, rows: int) -> Costs:
+def costs(of_depth: dict[int, dict[int, Config]], depths: Vector, n_items: int, rows: float) -> Costs:
     """The costs [D, N] of all widths at all depths.
 
     Args:

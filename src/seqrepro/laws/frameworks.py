@@ -7,31 +7,31 @@ p1. So p1 = 0.5 everywhere, and the curvatures at the optimum are compared too:
     weight of depth -w1, of width -w2 (the sign of the authors' script);   k_N = -w1 w3^2,  k_d = -w2 w4^2
 
 A row a pair in the claimed order, for panels that differ in nothing but the model. The interval of the difference is
-that of independent resamples of both panels: seeds with replacement, then the residuals of the fit with replacement,
-whose spread is scaled up for the five numbers that were fitted.
+that of independent resamples of both panels, as those of the optimum are (optimum.py).
 
-Shapes: P points of a panel, S seeds, B resamples.
+Shapes: P points of a panel, B resamples.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 
+from seqrepro.laws.optimum import resampled
+from seqrepro.laws.performance_law import fit
 from seqrepro.laws.points import FITTED, Grid, Row
 from seqrepro.laws.projection import Vector
-from seqrepro.laws.shapes import Shape, shape_weights
+from seqrepro.laws.shapes import P1, shape_weights
 
 CLAIMED = ("llama", "hstu", "sasrec")  # families in the order of Table 4, the best first
-NUMBERS = {  # w1, w2, w3, w4 [B, 4] -> what is compared [B]
+NUMBERS: dict[str, Callable[[Vector], Vector]] = {  # w1, w2, w3, w4 [B, 4] -> what is compared [B]
     "depth": lambda found: -found[:, 0],
     "width": lambda found: -found[:, 1],
     "depth curvature": lambda found: -found[:, 0] * found[:, 2] ** 2,
     "width curvature": lambda found: -found[:, 1] * found[:, 3] ** 2,
 }
 Numbers = dict[str, tuple[float, Vector]]  # each of a panel, and of its resamples [B]
-FREE = 5  # numbers of the law in a panel
 DRAWS, SEED = 500, 20261123
 PLACE = ("dataset", "data_class", "protocol_name", "max_length", "data")
 REAL, WHOLE, TEXT = pa.float64(), pa.int64(), pa.string()
@@ -61,27 +61,14 @@ def framework_rows(grids: Iterable[Grid]) -> Iterator[Row]:
                     yield from _compared(better, worse, metric, of_better, of_worse)
 
 
-def resampled_weights(grid: Grid, metric: str, draws: int, seed: int) -> tuple[Vector, Vector]:
-    """w1, w2, w3, w4 of the panel [1, 4], and of its resamples [B, 4]."""
-    panel, by_seed_SP = grid.panel(metric), grid.of(metric)
-    generator = np.random.default_rng(seed)
-    one_panel = np.zeros(len(panel.values), dtype=np.int64)
-    own = shape_weights(panel.n_blocks, panel.d_emb, panel.values[None], one_panel)
-    fitted = Shape(*map(float, own[0])).predict(panel.n_blocks, panel.d_emb)
-    residuals = panel.values - fitted - (panel.values - fitted).mean()
-    scale = np.sqrt(len(residuals) / max(len(residuals) - FREE, 1))
-    seeds_BS = generator.integers(len(by_seed_SP), size=(draws, len(by_seed_SP)))
-    shifts_BP = by_seed_SP[seeds_BS].mean(axis=1) - panel.values
-    noise_BP = scale * residuals[generator.integers(len(residuals), size=(draws, len(residuals)))]
-    targets = panel.values - residuals + shifts_BP + noise_BP
-    return own, shape_weights(panel.n_blocks, panel.d_emb, targets, one_panel)
-
-
 def _numbers(grid: Grid, metric: str) -> Numbers:
-    """Each number of a panel, and of its resamples [B]."""
-    seed = SEED + CLAIMED.index(grid.first["family"])  # resamples of two architectures are independent
-    own, drawn = resampled_weights(grid, metric, DRAWS, seed)
-    return {name: (float(number(own)[0]), number(drawn)) for name, number in NUMBERS.items()}
+    """Each number of a panel, and of its resamples [B]; those of two architectures are independent."""
+    panel = grid.panel(metric)
+    best = fit(panel.n_blocks, panel.d_emb, panel.values, P1)
+    stream = np.random.default_rng([SEED, CLAIMED.index(grid.first["family"])])
+    targets_BP = np.concatenate([panel.values[None], resampled(panel, best, DRAWS, stream)])
+    found_B4 = shape_weights(panel.n_blocks, panel.d_emb, targets_BP, np.zeros(len(panel.values), dtype=np.int64))
+    return {name: (float(number(found_B4[:1])[0]), number(found_B4[1:])) for name, number in NUMBERS.items()}
 
 
 def _compared(better: Grid, worse: Grid, metric: str, first: Numbers, second: Numbers) -> Iterator[Row]:

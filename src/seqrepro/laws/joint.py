@@ -100,8 +100,9 @@ def fit_joint(panels: Sequence[Amounted], shape: Shape | None = None) -> JointLa
 def shared_shape(panels: Sequence[Amounted]) -> Shape:
     """The terms of depth and width that fit all panels best, each panel at its own level."""
     of_panel = np.repeat(np.arange(len(panels)), [len(one.values) for one in panels])
-    joined = (np.concatenate([getattr(one, name) for one in panels]) for name in ("n_blocks", "d_emb", "values"))
-    return fit_shape(*joined, of_panel)
+    parts = zip(*((one.n_blocks, one.d_emb, one.values) for one in panels), strict=True)
+    n_blocks, d_emb, values = map(np.concatenate, parts)
+    return fit_shape(n_blocks, d_emb, values, of_panel)
 
 
 def within_r2(panels: Sequence[Amounted], law: JointLaw) -> float:

@@ -100,9 +100,15 @@ class Grid:
 
     def panel(self, metric: str) -> Panel:
         """The points of one metric."""
-        place = (self.first[name] for name in ("model", "dataset", "max_length", "data"))
-        shape = self.of("n_blocks")[0], self.of("d_emb")[0]
-        return Panel("own", *place, metric, *shape, self.of(metric).mean(axis=0), self.of(metric))
+        return Panel(
+            points="own",
+            **{name: self.first[name] for name in ("model", "dataset", "max_length", "data")},
+            metric=metric,
+            n_blocks=self.of("n_blocks")[0],
+            d_emb=self.of("d_emb")[0],
+            values=self.of(metric).mean(axis=0),
+            by_seed=self.of(metric),
+        )
 
 
 def own_grids(entries: list[Json], rows: list[Row]) -> Iterator[Grid]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqrepro.errors import InputError
 from seqrepro.laws.optimum import PERCENTILES, resampled
@@ -73,7 +74,9 @@ def predict(
     """
     affordable = candidates.cost <= budget
     if not affordable.any():
-        raise InputError(f"budget: {budget:g}, expected at least {candidates.cost.min():g}, the cost of the cheapest shape")
+        raise InputError(
+            f"budget: {budget:g}, expected at least {candidates.cost.min():g}, the cost of the cheapest shape"
+        )
     p1 = [1 / one for one in inverse_p1]
     fitted = best_of(fits(panel.n_blocks, panel.d_emb, panel.values, p1))
     targets_BP = resampled(panel, fitted, draws, np.random.default_rng(seed))
@@ -96,7 +99,7 @@ def predict(
     )
 
 
-def _best(predicted_C: Vector, candidates: Candidates, affordable_C: Vector) -> int:
+def _best(predicted_C: Vector, candidates: Candidates, affordable_C: NDArray[np.bool_]) -> int:
     """The place of the highest prediction; of equals the cheapest."""
     places = np.flatnonzero(affordable_C)
     order = np.lexsort((candidates.cost[places], -predicted_C[places]))
