@@ -22,10 +22,13 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-LAWS = {  # the tables of a refit, and what the report calls those that it shows
+LAWS: dict[str, str | None] = {  # the tables of a refit, and what the report calls those that it shows
     "r2": "Refit of the published points (Performance Law)",
     "forms": None,
     "optima": "The optimum of each panel, with its bootstrap interval",
+    "constrained": "The optimum under a constraint",
+    "data_factor": "Fitted data parameter against measures of the data",
+    "printed": "Printed numbers beside refitted ones",
 }
 TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters")
 
@@ -128,7 +131,7 @@ class _Suite:
         return self.job("judge", "seqrepro.ledger.judge", "verdicts", inputs, wanted)
 
     def report(self) -> tuple[Path, Request]:
-        extra = [
+        extra: list[Json] = [
             *(survey_tables(self.name) if self.surveyed else []),
             *({"title": LAWS[name], "path": path} for path in self.laws if LAWS[name := Path(path).stem]),
         ]
