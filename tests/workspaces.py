@@ -100,7 +100,7 @@ def tiny(parameters: dict) -> dict:
         "ease",
         "sasrec-small",
     ]
-    parameters["suites"]["quick"]["refit"] = {"inverse_p1": [2]}
+    parameters["suites"]["quick"]["refit"] = {"inverse_p1": [2], "draws": 5, "seed": 1}
     return parameters
 
 

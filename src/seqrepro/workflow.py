@@ -13,6 +13,7 @@ from seqrepro.config.parameters import Parameters
 from seqrepro.config.probes import RESULTS
 from seqrepro.config.requests import SuitePlan, plan_requests, write_requests
 from seqrepro.config.selection import selection_path
+from seqrepro.config.suite_plan import LAWS
 from seqrepro.data.registry import load_registry
 from seqrepro.data.source_kinds import MIRROR_VARIABLE
 from seqrepro.errors import SeqReproError
@@ -122,7 +123,7 @@ class Workflow:
 
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""
-        return [f"{request.folder}/r2.csv" for request in self.plan.of("refit").values()]
+        return [f"{request.folder}/{name}.csv" for request in self.plan.of("refit").values() for name in LAWS]
 
     def pages(self) -> list[str]:
         """The names of the report's other pages: one a paper, the results and the runs."""

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from seqrepro.laws.performance_law import fit, log_linear_r2, quadratic_log_r2
-from seqrepro.laws.refit import read_points
+from seqrepro.laws.forms import additive, log_linear, quadratic
+from seqrepro.laws.panels import read_points
+from seqrepro.laws.performance_law import fit
+from seqrepro.laws.scores import in_sample
 
 POINTS = Path(__file__).parents[2] / "registry" / "papers" / "performance_law" / "published_points.csv"
 N_BLOCKS = np.repeat([4.0, 8, 12, 16, 24, 32], 4)
@@ -51,7 +53,8 @@ def test_unbalanced_points_are_recovered() -> None:
     [(("ml-1m", 200, "hr@10"), 0.25), (("ml-1m", 150, "ndcg@10"), 1 / 16), (("industrial", 25, "hr@10"), 0.5)],
 )
 def test_curve_fit_finds_nothing_better(key: Any, p1: Any) -> None:
-    n_blocks, d_emb, values = read_points(POINTS)[key].T
+    panel = next(panel for panel in read_points(POINTS) if panel.key == key)
+    n_blocks, d_emb, values = panel.n_blocks, panel.d_emb, panel.values
     ours = fit(n_blocks, d_emb, values, p1)
     attained = []
     for w3, w4 in [(1, 1), (-0.3, -0.3), (-1, -0.6), (-0.15, -0.1), (0.3, -0.5)]:
@@ -65,23 +68,30 @@ def test_curve_fit_finds_nothing_better(key: Any, p1: Any) -> None:
 
 
 def test_no_additive_law_passes_the_main_effects_ceiling() -> None:
-    for n_blocks, d_emb, values in (panel.T for panel in read_points(POINTS).values()):
+    for panel in read_points(POINTS):
+        n_blocks, d_emb, values = panel.n_blocks, panel.d_emb, panel.values
         depth = {size: values[n_blocks == size].mean() for size in set(n_blocks)}
         width = {size: values[d_emb == size].mean() for size in set(d_emb)}
-        additive = np.array([depth[n] + width[d] - values.mean() for n, d in zip(n_blocks, d_emb, strict=True)])
-        ceiling = 1 - ((values - additive) ** 2).sum() / ((values - values.mean()) ** 2).sum()
+        effects = np.array([depth[n] + width[d] - values.mean() for n, d in zip(n_blocks, d_emb, strict=True)])
+        ceiling = 1 - ((values - effects) ** 2).sum() / ((values - values.mean()) ** 2).sum()
         ours = fit(n_blocks, d_emb, values, 0.5)
-        assert log_linear_r2(n_blocks, d_emb, values) < ours.r2 <= ours.supremum_r2 <= ceiling + 1e-12
-        assert quadratic_log_r2(n_blocks, d_emb, values) <= ceiling + 1e-12
+        lowest, rival, highest = (
+            in_sample(panel, form(n_blocks, d_emb, values))["r2"] for form in (log_linear, quadratic, additive)
+        )
+        assert highest == pytest.approx(ceiling, abs=1e-12)
+        assert lowest < ours.r2 <= ours.supremum_r2 <= ceiling + 1e-12
+        assert rival <= ceiling + 1e-12
 
 
 def test_baselines_equal_normal_equations() -> None:
-    for n_blocks, d_emb, values in (panel.T for panel in read_points(POINTS).values()):
+    for panel in read_points(POINTS):
+        n_blocks, d_emb, values = panel.n_blocks, panel.d_emb, panel.values
         u, v = np.log(n_blocks) - np.log(n_blocks).mean(), np.log(d_emb) - np.log(d_emb).mean()
-        for ours, columns in [
-            (log_linear_r2(n_blocks, d_emb, values), [np.ones_like(u), u, v]),
-            (quadratic_log_r2(n_blocks, d_emb, values), [np.ones_like(u), u, v, u * u, v * v]),
+        for form, columns in [
+            (log_linear, [np.ones_like(u), u, v]),
+            (quadratic, [np.ones_like(u), u, v, u * u, v * v]),
         ]:
             design = np.stack(columns, axis=1)
-            errors = values - design @ np.linalg.solve(design.T @ design, design.T @ values)
-            assert ours == pytest.approx(1 - (errors @ errors) / ((values - values.mean()) ** 2).sum(), abs=1e-10)
+            solved = np.linalg.solve(design.T @ design, design.T @ values)
+            ours = form(n_blocks, d_emb, values).predict(n_blocks, d_emb)
+            np.testing.assert_allclose(ours, design @ solved, atol=1e-12)

@@ -10,11 +10,14 @@ import pytest
 
 from seqrepro.errors import InputError
 from seqrepro.laws import refit
+from seqrepro.laws.panels import Panel, read_points
 from seqrepro.laws.performance_law import Parameters, fit, term
+from seqrepro.laws.published_r2 import agrees_3_digits, agrees_6_digits
 from seqrepro.request import Request
 
 REGISTRY = Path(__file__).parents[2] / "registry" / "papers" / "performance_law"
 POINTS, PUBLISHED = REGISTRY / "published_points.csv", REGISTRY / "published_r2.csv"
+NUMBERS = REGISTRY / "published.csv"
 N_BLOCKS = np.repeat([4.0, 8, 12, 16, 24, 32], 4)
 D_EMB = np.tile([25.0, 50, 75, 100], 6)
 VALUES = 0.3 - 0.01 * (np.log(N_BLOCKS) - 2.7) ** 2 - 0.02 * (np.log(D_EMB) - 4) ** 2
@@ -60,21 +63,25 @@ HALF = {
 }
 
 
-def request_for(tmp_path: Path, points: str, published: str, pf1: object) -> Request:
+def published_panel(key: Any) -> Panel:
+    return next(panel for panel in read_points(POINTS) if panel.key == key)
+
+
+def request_for(tmp_path: Path, points: str, published: str, pf1: object, draws: object = 3) -> Request:
     (tmp_path / "points.csv").write_text(points, encoding="utf-8")
     (tmp_path / "r2.csv").write_text(published, encoding="utf-8")
     return Request(
         step="refit",
         module="seqrepro.laws.refit",
         folder=str(tmp_path / "laws"),
-        inputs=[str(tmp_path / "points.csv"), str(tmp_path / "r2.csv")],
-        parameters={"suite": "quick", "pf1": pf1},
+        inputs=[str(tmp_path / "points.csv"), str(tmp_path / "r2.csv"), str(NUMBERS)],
+        parameters={"suite": "quick", "pf1": pf1, "draws": draws, "seed": 7},
         uses=[],
         code="0",
     )
 
 
-def panel(text: str, dataset: str, max_length: int, metric: str) -> str:
+def lines_of(text: str, dataset: str, max_length: int, metric: str) -> str:
     header, *lines = text.splitlines()
     chosen = [line for line in lines if line.startswith(f"{dataset},{max_length},") and metric in line.split(",")]
     return "\n".join([header, *chosen]) + "\n"
@@ -85,7 +92,7 @@ def table(tmp_path_factory: Any) -> Any:
     """The whole refit, over the integers with which the nine panels are reproduced."""
     tmp_path = tmp_path_factory.mktemp("refit")
     request = request_for(tmp_path, POINTS.read_text(), PUBLISHED.read_text(), [2, 4, 8, 12, 14, 16, 20])
-    parquet, text = refit.run(request)
+    parquet, text, *_ = refit.run(request)
     rows = pq.read_table(parquet).to_pylist()
     assert len(text.read_text().splitlines()) == 1 + len(rows)
     return {(row["dataset"], row["max_length"], row["metric"]): row for row in rows}
@@ -150,8 +157,8 @@ def test_law_and_quadratic_differ_little(table: Any) -> None:
 
 @pytest.mark.parametrize("key", HALF)
 def test_fits_with_half(key: Any) -> None:
-    n_blocks, d_emb, values = refit.read_points(POINTS)[key].T
-    ours = fit(n_blocks, d_emb, values, 0.5)
+    panel = published_panel(key)
+    ours = fit(panel.n_blocks, panel.d_emb, panel.values, 0.5)
     r2, best_n_blocks, best_d_emb = HALF[key]
     assert ours.r2 == pytest.approx(r2, abs=5e-5) and not ours.diverged
     if best_n_blocks is not None:
@@ -163,8 +170,8 @@ def test_fits_with_half(key: Any) -> None:
 
 
 def test_runaway_optimum_is_told_apart() -> None:
-    n_blocks, d_emb, values = refit.read_points(POINTS)["kuairand-pure", 100, "hr@10"].T
-    ours = fit(n_blocks, d_emb, values, 0.5)
+    panel = published_panel(("kuairand-pure", 100, "hr@10"))
+    ours = fit(panel.n_blocks, panel.d_emb, panel.values, 0.5)
     assert not ours.diverged and ours.supremum_r2 - ours.r2 > 0.02
 
 
@@ -202,25 +209,25 @@ def test_fit_refuses(n_blocks: Any, d_emb: Any, values: Any, p1: Any, words: Any
 
 @pytest.mark.parametrize("ours", [0.8995, 0.8994999, 0.8986])
 def test_three_digits_may_be_rounded_or_truncated(ours: Any) -> None:
-    assert refit.agrees_3_digits(ours, 0.899) and not refit.agrees_3_digits(ours, 0.897)
+    assert agrees_3_digits(ours, 0.899) and not agrees_3_digits(ours, 0.897)
 
 
 def test_six_digits_are_rounded() -> None:
-    assert refit.agrees_6_digits(0.8987115, 0.898712) or refit.agrees_6_digits(0.8987116, 0.898712)
-    assert not refit.agrees_6_digits(0.8987130, 0.898712)
-    assert refit.agrees_6_digits(0.5, None) is None and refit.agrees_3_digits(0.5, None) is None
+    assert agrees_6_digits(0.8987115, 0.898712) or agrees_6_digits(0.8987116, 0.898712)
+    assert not agrees_6_digits(0.8987130, 0.898712)
+    assert agrees_6_digits(0.5, None) is None and agrees_3_digits(0.5, None) is None
 
 
 def test_panel_without_published_r2_has_nulls(tmp_path: Path) -> None:
-    points = panel(POINTS.read_text(), "ml-1m", 100, "hr@10")
-    published = panel(PUBLISHED.read_text(), "ml-1m", 200, "hr@10")
+    points = lines_of(POINTS.read_text(), "ml-1m", 100, "hr@10")
+    published = lines_of(PUBLISHED.read_text(), "ml-1m", 200, "hr@10")
     (row,) = pq.read_table(refit.run(request_for(tmp_path, points, published, [2]))[0]).to_pylist()
     assert row["r2"] == pytest.approx(0.8949, abs=5e-5)
     assert row["published_r2"] is row["agrees_6_digits"] is row["pf1_closest"] is row["scaling_agrees_3_digits"] is None
 
 
 def test_same_request_same_bytes(tmp_path: Path) -> None:
-    points, published = (panel(path.read_text(), "ml-1m", 200, "ndcg@10") for path in (POINTS, PUBLISHED))
+    points, published = (lines_of(path.read_text(), "ml-1m", 200, "ndcg@10") for path in (POINTS, PUBLISHED))
     request = request_for(tmp_path, points, published, [2, 8])
     first = [path.read_bytes() for path in refit.run(request)]
     assert first == [path.read_bytes() for path in refit.run(request)]
@@ -253,4 +260,4 @@ def test_files_are_refused(tmp_path: Path, points: Any, published: Any, words: A
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        refit.read_points(tmp_path / "none.csv")
+        read_points(tmp_path / "none.csv")

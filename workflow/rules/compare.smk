@@ -60,10 +60,17 @@ rule refit:
     input:
         request="results/plan/refit/{suite}.json",
         points="registry/papers/performance_law/published_points.csv",
-        published="registry/papers/performance_law/published_r2.csv",
+        published=[
+            "registry/papers/performance_law/published_r2.csv",
+            "registry/papers/performance_law/published.csv",
+        ],
     output:
-        "results/{suite}/laws/r2.parquet",
-        "results/{suite}/laws/r2.csv",
+        multiext("results/{suite}/laws/r2", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/forms", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/optima", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/constrained", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/data_factor", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/printed", ".parquet", ".csv"),
         "results/{suite}/laws/provenance.json",
     log:
         "logs/refit/{suite}.log",

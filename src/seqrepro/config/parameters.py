@@ -94,6 +94,8 @@ class Refit(Configuration):
     """Refit of the published points of the Performance Law paper (no training)."""
 
     inverse_p1: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="grid of 1/p1")
+    draws: int = Field(ge=1, description="of the bootstrap of the optimum, in each panel")
+    seed: int = Field(ge=0, description="of these draws")
 
 
 class Suite(Configuration):

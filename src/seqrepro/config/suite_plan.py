@@ -22,6 +22,14 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
+LAWS: dict[str, str | None] = {  # the tables of a refit, and what the report calls those that it shows
+    "r2": "Refit of the published points (Performance Law)",
+    "forms": None,
+    "optima": "The optimum of each panel, with its bootstrap interval",
+    "constrained": "The optimum under a constraint",
+    "data_factor": "Fitted data parameter against measures of the data",
+    "printed": "Printed numbers beside refitted ones",
+}
 TABLES = ("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters")
 
 
@@ -78,7 +86,7 @@ class _Suite:
 
     @cached_property
     def laws(self) -> list[str]:
-        return [self.file("laws/r2.csv")] if self.settings.refit else []
+        return [self.file(f"laws/{name}.csv") for name in LAWS] if self.settings.refit else []
 
     @cached_property
     def varied(self) -> list[dict[str, Any]]:
@@ -111,8 +119,10 @@ class _Suite:
         return self.job("compare", "seqrepro.ledger.compare", "tables", inputs, wanted)
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
-        points = [f"{PAPERS}/performance_law/{name}" for name in ("published_points.csv", "published_r2.csv")]
-        return self.job("refit", "seqrepro.laws.refit", "laws", points, {"suite": self.name, "pf1": refit.inverse_p1})
+        names = ("published_points", "published_r2", "published")
+        inputs = [f"{PAPERS}/performance_law/{name}.csv" for name in names]
+        wanted = {"suite": self.name, "pf1": refit.inverse_p1, "draws": refit.draws, "seed": refit.seed}
+        return self.job("refit", "seqrepro.laws.refit", "laws", inputs, wanted)
 
     def judge(self) -> tuple[Path, Request]:
         measured = [path for run in self.runs for path in _measured(self.parameters, run)]
@@ -121,9 +131,9 @@ class _Suite:
         return self.job("judge", "seqrepro.ledger.judge", "verdicts", inputs, wanted)
 
     def report(self) -> tuple[Path, Request]:
-        extra = [
+        extra: list[Json] = [
             *(survey_tables(self.name) if self.surveyed else []),
-            *({"title": "Refit of the published points (Performance Law)", "path": path} for path in self.laws),
+            *({"title": LAWS[name], "path": path} for path in self.laws if LAWS[name := Path(path).stem]),
         ]
         papers = [_registered(Path(path)) for path in self.claims]
         waiting = _waiting(self.name, self.planned)

@@ -14,27 +14,16 @@ The authors fit each panel (one dataset, one maximum length, one metric) separat
 D-term is then one constant: D, w5, p2 and b cannot be told apart, and this module fits their sum as `constant`.
 p1 = 1 / pf1 is not fitted; it is given, and the authors search a grid of integers pf1.
 
-Shapes: P points of a panel, E exponents of a grid.
+Shapes: P points of a panel, B targets at the same points, K values of p1, E exponents.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from seqrepro.errors import InputError
-
-Vector = NDArray[np.float64]
-
-DIVERGED = 30.0  # an exponent beyond it has run away: the term is a step between two levels of the grid
-SMALLEST = 1e-4  # an exponent so near 0 gives a term as straight in ln x as its limit
-EXPONENTS = np.geomspace(1e-3, DIVERGED, 50)
-GRID = np.concatenate([-EXPONENTS[::-1], EXPONENTS])  # of starts, for either exponent
-STARTS = 3
-SIMPLEX = np.array([[0.0, 0.0], [-0.1, 0.0], [0.0, -0.1]])  # a start and its neighbours, in log exponents
-TINY = 1e-12  # keeps two collinear columns from dividing by zero
+from seqrepro.laws.projection import FINITE, SIGNED, Optima, Space, Vector, orthonormal, search, weights
 
 
 @dataclass(frozen=True)
@@ -71,15 +60,15 @@ class Fit:
 
     parameters: Parameters
     r2: float  # 1 - SSE / SST, in sample
-    supremum_r2: float  # above r2 where exponents that run away to DIVERGED explain more than any optimum
+    supremum_r2: float  # above r2 where exponents that run away explain more than any optimum
     mae: float  # mean absolute error, in units of the metric
     rmse: float  # root of the mean squared error, in units of the metric
     n_points: int
     diverged: bool  # no optimum with finite exponents was found; exponents and optima then mean nothing
 
 
-def term(log_size: Vector, exponent: float, p1: float) -> Vector:
-    """ln x^w + p1 / x^w of Eq. 8, given ln x (any shape)."""
+def term(log_size: Vector, exponent: float | Vector, p1: float | Vector) -> Vector:
+    """ln x^w + p1 / x^w of Eq. 8, given ln x; shapes that broadcast."""
     power = exponent * log_size
     return np.asarray(power + p1 * np.exp(-power), dtype=np.float64)
 
@@ -88,8 +77,7 @@ def fit(n_blocks: Vector, d_emb: Vector, values: Vector, p1: float) -> Fit:
     """Fit w1, w2, w3, w4 and the constant by least squares on the raw metric (P-Law, Eq. 8).
 
     Variable projection: for given exponents the law is linear in w1, w2 and the constant, so that only (w3, w4) are
-    searched. The local optima of a fixed grid of exponents are the starts; each is polished by the simplex method,
-    which keeps the signs. Nothing is drawn at random: the same points give the same fit.
+    searched, from many starts; see projection.py. The same points give the same fit.
 
     Least squares need not have a solution here: where one level of an axis stands apart, R2 keeps growing while an
     exponent runs to infinity and the term becomes a step. The fit is therefore the best optimum with finite exponents,
@@ -105,37 +93,41 @@ def fit(n_blocks: Vector, d_emb: Vector, values: Vector, p1: float) -> Fit:
         InputError: lengths differ, sizes or p1 are not positive, an axis has fewer than three levels, the metric is
             constant, or something is not finite.
     """
-    _check(n_blocks, d_emb, values, p1)
-    log_n, log_d = np.log(n_blocks), np.log(d_emb)
-    target = values - values.mean()
-
-    optima = [_polish(log_n, log_d, target, start, p1) for start in _starts(_explained(log_n, log_d, target, p1))]
-    finite = [optimum for optimum in optima if np.abs(optimum.exponents).max() < 0.9 * DIVERGED]
-    best = min(finite or optima, key=_unexplained)
-    parameters = _parameters(log_n, log_d, values, best.exponents, p1)
-    errors = values - parameters.predict(n_blocks, d_emb)
-    r2 = r_squared(values, values - errors)
-    return Fit(
-        parameters=parameters,
-        r2=r2,
-        supremum_r2=max(r2, 1 - min(map(_unexplained, optima))),
-        mae=float(np.abs(errors).mean()),
-        rmse=float(np.sqrt((errors**2).mean())),
-        n_points=len(values),
-        diverged=not finite,
-    )
+    return fits(n_blocks, d_emb, values, [p1])[0]
 
 
-def log_linear_r2(n_blocks: Vector, d_emb: Vector, values: Vector) -> float:
-    """In-sample R2 of a + b ln N + c ln d, the form whose R2 the paper prints as its 'scaling law' baseline."""
-    log_n, log_d = np.log(n_blocks), np.log(d_emb)
-    return _linear_r2(np.stack([np.ones_like(log_n), log_n, log_d], axis=1), values)
+def fits(n_blocks: Vector, d_emb: Vector, values: Vector, p1: Sequence[float]) -> list[Fit]:
+    """The fit with each p1 of a grid; arguments and errors as of `fit`."""
+    check(n_blocks, d_emb, values)
+    _check_p1(p1)
+    space = _space(n_blocks, d_emb, np.array(p1))
+    found = search(space, np.tile(values, (len(p1), 1)))
+    return [_fit(n_blocks, d_emb, values, found, place, one) for place, one in enumerate(p1)]
 
 
-def quadratic_log_r2(n_blocks: Vector, d_emb: Vector, values: Vector) -> float:
-    """In-sample R2 of a quadratic in ln N and ln d without interaction: as many free numbers (5) as the law."""
-    log_n, log_d = np.log(n_blocks), np.log(d_emb)
-    return _linear_r2(np.stack([np.ones_like(log_n), log_n, log_d, log_n**2, log_d**2], axis=1), values)
+def best_of(candidates: Sequence[Fit]) -> Fit:
+    """The fit with the highest R2, the first of equals: how p1 is chosen."""
+    return max(candidates, key=lambda candidate: candidate.r2)
+
+
+def maxima(n_blocks: Vector, d_emb: Vector, targets_BP: Vector, p1: Sequence[float]) -> Vector:
+    """[B, 2] N* and d* of the law fitted to each target, p1 chosen anew; NaN where an axis has no maximum above 1.
+
+    Raises:
+        InputError: as of `fit`, for any target.
+    """
+    _check_p1(p1)
+    for values in targets_BP:
+        check(n_blocks, d_emb, values)
+    places_B2, least_B = np.full((len(targets_BP), 2), np.nan), np.full(len(targets_BP), np.inf)
+    for one in p1:
+        space = _space(n_blocks, d_emb, np.full(len(targets_BP), one))
+        found = search(space, targets_BP, peaks=1, precision=1e-3)
+        better_B = found.unexplained < least_B
+        least_B = np.where(better_B, found.unexplained, least_B)
+        signs_B2 = weights(space, targets_BP, found.exponents)
+        places_B2[better_B] = _maxima(signs_B2, found.exponents, one)[better_B]
+    return places_B2
 
 
 def r_squared(values: Vector, predictions: Vector) -> float:
@@ -143,117 +135,77 @@ def r_squared(values: Vector, predictions: Vector) -> float:
     return float(1 - ((values - predictions) ** 2).sum() / ((values - values.mean()) ** 2).sum())
 
 
-def _linear_r2(design: Vector, values: Vector) -> float:
-    return r_squared(values, design @ np.linalg.lstsq(design, values, rcond=None)[0])
-
-
 def _maximum(weight: float, exponent: float, p1: float) -> float | None:
-    if weight >= 0 or exponent == 0:
-        return None
-    log_place = np.log(p1) / exponent
-    return float(np.exp(log_place)) if 0 < log_place < 700 else None
+    place = float(_maxima(np.array(weight), np.array(exponent), p1))
+    return None if np.isnan(place) else place
 
 
-def _check(n_blocks: Vector, d_emb: Vector, values: Vector, p1: float) -> None:
+def _maxima(weight: Vector, exponent: Vector, p1: float) -> Vector:
+    """p1^(1/w) where the term falls at last, above 1; else NaN, as with an exponent that has run away."""
+    log_place = np.log(p1) / np.where(exponent == 0, np.nan, exponent)
+    inside = (weight < 0) & (log_place > 0) & (log_place < 700) & (np.abs(exponent) < FINITE)
+    return np.exp(np.where(inside, log_place, np.nan))
+
+
+def _space(n_blocks: Vector, d_emb: Vector, p1_K: Vector) -> Space:
+    """The two families of terms, with the p1 of each problem."""
+    log_n, log_d = np.log(n_blocks), np.log(d_emb)
+    return Space(
+        depth=lambda exponents, problems: term(log_n, exponents[..., None], p1_K[problems, None, None]),
+        width=lambda exponents, problems: term(log_d, exponents[..., None], p1_K[problems, None, None]),
+        basis=orthonormal(np.ones_like(log_n)),
+        grid=SIGNED,
+    )
+
+
+def _fit(n_blocks: Vector, d_emb: Vector, values: Vector, found: Optima, place: int, p1: float) -> Fit:
+    parameters = _parameters(np.log(n_blocks), np.log(d_emb), values, found.exponents[place], p1)
+    errors = values - parameters.predict(n_blocks, d_emb)
+    r2 = r_squared(values, values - errors)
+    return Fit(
+        parameters=parameters,
+        r2=r2,
+        supremum_r2=max(r2, 1 - float(found.least[place])),
+        mae=float(np.abs(errors).mean()),
+        rmse=float(np.sqrt((errors**2).mean())),
+        n_points=len(values),
+        diverged=bool(found.diverged[place]),
+    )
+
+
+def check(n_blocks: Vector, d_emb: Vector, values: Vector, least: int = 3) -> None:
+    """Whether a form can be fitted that needs so many levels of either axis.
+
+    Raises:
+        InputError: as `fit` has it.
+    """
     if not len(n_blocks) == len(d_emb) == len(values):
         raise InputError(
             f"panel: found {len(n_blocks)} depths, {len(d_emb)} widths, {len(values)} values, expected equal"
         )
-    if not (np.isfinite(p1) and p1 > 0):
-        raise InputError(f"p1: {p1}, expected a positive number")
     if not np.isfinite(values).all():
         raise InputError("values: found one that is not finite, expected numbers")
     for name, sizes in (("n_blocks", n_blocks), ("d_emb", d_emb)):
         if not (np.isfinite(sizes) & (sizes > 0)).all():
             raise InputError(f"{name}: found {sizes.min()}, expected finite sizes above 0")
-        if (levels := len(np.unique(sizes))) < 3:
-            raise InputError(f"{name}: {levels} levels, expected at least 3 (a weight and an exponent are fitted)")
+        if (levels := len(np.unique(sizes))) < least:
+            raise InputError(f"{name}: {levels} levels, expected at least {least}")
     if np.ptp(values) == 0:
         raise InputError(f"values: all are {values[0]}, expected some variation")
 
 
-@dataclass(frozen=True)
-class _Optimum:
-    exponents: Vector  # (w3, w4)
-    unexplained: float  # 1 - R2
-
-
-def _unexplained(optimum: _Optimum) -> float:
-    return optimum.unexplained
-
-
-def _polish(log_n: Vector, log_d: Vector, target: Vector, start: Vector, p1: float) -> _Optimum:
-    """The optimum near a start, searched in the logarithms of |w3| and |w4|."""
-    signs = np.sign(start)
-    variance = float(target @ target)
-
-    def unexplained(logs: Vector) -> float:
-        w3, w4 = (signs * np.exp(logs)).tolist()
-        rest = target - _projection(_column(log_n, w3, p1), _column(log_d, w4, p1), target)
-        return float(rest @ rest) / variance
-
-    corner = np.log(np.abs(start))
-    low, high = np.log(SMALLEST), np.log(DIVERGED)
-    result = minimize(
-        unexplained,
-        corner,
-        method="Nelder-Mead",
-        bounds=[(low, high), (low, high)],
-        options={"initial_simplex": corner + SIMPLEX, "xatol": 1e-5, "fatol": 1e-11},
-    )
-    return _Optimum(signs * np.exp(result.x), float(result.fun))
-
-
-def _unit(column: Vector) -> Vector:
-    centred = column - column.mean()
-    return np.asarray(centred / math.sqrt(centred @ centred), dtype=np.float64)
-
-
-def _column(log_size: Vector, exponent: float, p1: float) -> Vector:
-    """[P] the term, centred and of unit length: what is left of it when its weight and the constant are free."""
-    return _unit(term(log_size, exponent, p1))
-
-
-def _columns(log_n: Vector, log_d: Vector, exponents: Vector, p1: float) -> Vector:
-    return np.stack([_column(log_n, exponents[0], p1), _column(log_d, exponents[1], p1)], axis=1)
-
-
-def _explained(log_n: Vector, log_d: Vector, target: Vector, p1: float) -> Vector:
-    """[E, E] sum of squares that the law explains, at each (w3, w4) of the grid."""
-    depth_EP = np.stack([_column(log_n, exponent, p1) for exponent in GRID])
-    width_EP = np.stack([_column(log_d, exponent, p1) for exponent in GRID])
-    a, b, between_EE = (depth_EP @ target)[:, None], (width_EP @ target)[None, :], depth_EP @ width_EP.T
-    return np.asarray((a**2 + b**2 - 2 * a * b * between_EE) / np.maximum(1 - between_EE**2, TINY), dtype=np.float64)
-
-
-def _starts(explained_EE: Vector) -> list[Vector]:
-    """The (w3, w4) of the highest cell, then of the STARTS highest strict local maxima inside the grid."""
-    inner = explained_EE[1:-1, 1:-1]
-    size = len(inner)
-    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    around = np.max([explained_EE[i : i + size, j : j + size] for i, j in shifts], axis=0)
-    rows, columns = np.nonzero(inner > around + 1e-9 * explained_EE.max())
-    order = np.argsort(-inner[rows, columns], kind="stable")[:STARTS]
-    highest = np.unravel_index(np.argmax(explained_EE), explained_EE.shape)
-    cells = [
-        (int(row), int(column)) for row, column in [highest, *zip(rows[order] + 1, columns[order] + 1, strict=True)]
-    ]
-    return [GRID[list(cell)] for cell in dict.fromkeys(cells)]
-
-
-def _projection(first: Vector, second: Vector, target: Vector) -> Vector:
-    """[P] the projection of the target on two unit columns, by Gram-Schmidt."""
-    rest = second - (first @ second) * first
-    weight = float(rest @ target) / max(float(rest @ rest), TINY)
-    return np.asarray((first @ target) * first + weight * rest, dtype=np.float64)
+def _check_p1(p1: Sequence[float]) -> None:
+    for one in p1:
+        if not (np.isfinite(one) and one > 0):
+            raise InputError(f"p1: {one}, expected a positive number")
 
 
 def _parameters(log_n: Vector, log_d: Vector, values: Vector, exponents: Vector, p1: float) -> Parameters:
     w3, w4 = (float(exponent) for exponent in exponents)
-    terms = [term(log_n, w3, p1), term(log_d, w4, p1)]
-    scales = [float(np.linalg.norm(column - column.mean())) for column in terms]
-    design = _columns(log_n, log_d, exponents, p1)
-    weights = np.asarray(np.linalg.lstsq(design, values - values.mean(), rcond=None)[0], dtype=np.float64)
-    w1, w2 = (float(weight) / scale for weight, scale in zip(weights, scales, strict=True))
-    constant = float(values.mean() - w1 * terms[0].mean() - w2 * terms[1].mean())
+    terms = np.stack([term(log_n, w3, p1), term(log_d, w4, p1)], axis=1)
+    centred = terms - terms.mean(axis=0)
+    scales = np.linalg.norm(centred, axis=0)
+    scaled = np.linalg.lstsq(centred / scales, values - values.mean(), rcond=None)[0]
+    w1, w2 = (float(weight) for weight in scaled / scales)
+    constant = float(values.mean() - w1 * terms[:, 0].mean() - w2 * terms[:, 1].mean())
     return Parameters(w1, w2, w3, w4, p1, constant)
