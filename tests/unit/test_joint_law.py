@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from made_points import TOKENS, grid, write_measures, write_run
-from seqrepro.laws.data_factors import joint_rows
+from seqrepro.laws.amounts import joint_rows
 from seqrepro.laws.joint import (
     Amounted,
     data_term,
