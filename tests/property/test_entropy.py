@@ -14,8 +14,8 @@ from seqrepro.data.approximate_entropy import (
     at_order,
     authors_mean,
     concatenated,
-    has_repeats,
     phi,
+    repeated_items,
     token_weighted,
     user_mean,
     without_repeats,
@@ -117,7 +117,7 @@ def test_undefined_exactly_where_the_sequence_is_too_short(rows, order):
 
 @given(users, st.integers(1, 4))
 def test_a_user_without_repeats_tells_its_length_alone(rows, order):
-    repeats = has_repeats(*jagged(rows))
+    repeats = repeated_items(*jagged(rows)) > 0
     assert repeats.tolist() == [len(set(row)) < len(row) for row in rows]
     for row, value, repeated in zip(rows, apen(rows, order), repeats, strict=True):
         if not repeated and len(row) > order:
@@ -184,6 +184,7 @@ def test_without_repeats_the_length_is_all(lengths, order):
 @given(users)
 def test_repeats_are_counted_user_by_user(rows):
     found = measures(*jagged(rows), orders=[1], lempel_ziv_tokens=None)["repeats"]
+    assert repeated_items(*jagged(rows)).tolist() == [len(row) - len(set(row)) for row in rows]
     again = [len(row) - len(set(row)) for row in rows]
     assert found["users"] == sum(map(bool, again))
     assert found["share"] == (approx(sum(again) / sum(map(len, rows))) if any(rows) else None)

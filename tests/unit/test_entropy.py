@@ -14,8 +14,8 @@ from seqrepro.data.approximate_entropy import (
     at_order,
     authors_mean,
     concatenated,
-    has_repeats,
     phi,
+    repeated_items,
     token_weighted,
     user_mean,
 )
@@ -192,7 +192,7 @@ def test_aggregations_by_hand():
     assert approximate_entropy(values, concatenated(offsets), 1) == pytest.approx([concat], abs=1e-14)
     entropies = approximate_entropy(values, offsets, 1)
     assert token_weighted(entropies, np.diff(offsets)) == pytest.approx((3 * entropies[0] + 4 * entropies[1]) / 7)
-    assert has_repeats(*jagged([[1, 2, 1], [1, 2, 3], [], [2, 2]])).tolist() == [True, False, False, True]
+    assert repeated_items(*jagged([[1, 2, 1], [1, 2, 3], [], [2, 2, 2]])).tolist() == [1, 0, 0, 2]
 
 
 @pytest.mark.parametrize("tolerance", [1, 2.0, -1, float("nan")])
@@ -298,6 +298,19 @@ def test_measures_are_json_and_complete():
 def test_lempel_ziv_reads_whole_users_and_at_least_one(limit, users):
     found = measures(*jagged([README, [4, 5], [6]]), orders=[1], lempel_ziv_tokens=limit)["lempel_ziv"]
     assert (found["users"], found["cut"]) == (users, users < 3)
+
+
+def test_users_who_fill_the_window_by_their_share_of_repeats():
+    """Five items each: none, a fifth and three fifths of them were there before; the last user is too short."""
+    rows = [[1, 2, 3, 4, 5], [6, 7, 8, 9, 1], [1, 2, 3, 4, 1], [1, 1, 1, 1, 2], [1, 1]]
+    values, offsets = jagged(rows)
+    found = measures(values, offsets, orders=[1], lempel_ziv_tokens=None)["approximate_entropy"]["1"]["by_repeats"]
+    entropies = approximate_entropy(values, offsets, 1)
+    assert found == [
+        {"up_to": 0.0, "users": 2, "mean": pytest.approx(np.log(4 / 5)), "sd": pytest.approx(0, abs=1e-12)},
+        {"up_to": 0.2, "users": 1, "mean": pytest.approx(entropies[2]), "sd": None},
+        {"up_to": 0.6, "users": 1, "mean": pytest.approx(entropies[3]), "sd": None},
+    ]
 
 
 def test_nobody_gives_nulls():

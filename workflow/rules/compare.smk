@@ -75,7 +75,9 @@ rule refit:
         multiext("results/{suite}/laws/r2", ".parquet", ".csv"),
         multiext("results/{suite}/laws/forms", ".parquet", ".csv"),
         multiext("results/{suite}/laws/optima", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/constrained", ".parquet", ".csv"),
         multiext("results/{suite}/laws/data_factor", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/printed", ".parquet", ".csv"),
         "results/{suite}/laws/provenance.json",
     log:
         "logs/refit/{suite}.log",

@@ -24,11 +24,13 @@ from seqrepro.request import Request
 CLOSED_FORM = "fp64/fp32"  # has no precision to choose: it is fitted in fp64, and kept and ranked in fp32
 JUDGED = ("dataset", "data_class", "model", "folder", "seeds", "protocol_name", "protocol", "rankings")
 PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  # what decides whether numbers compare
-LAWS = {  # the tables of a refit, and what the report calls those that it shows
+LAWS: dict[str, str | None] = {  # the tables of a refit, and what the report calls those that it shows
     "r2": "Refit of the published points (Performance Law)",
     "forms": None,
     "optima": "The optimum of each panel, with its bootstrap interval",
-    "data_factor": "Measures of data: how well one law with each fits and predicts several amounts of data",
+    "constrained": "The optimum under a constraint",
+    "data_factor": "Measures of data: the printed data parameter, and one law for several amounts of our own data",
+    "printed": "Printed numbers beside refitted ones",
 }
 TABLES = (
     *("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters"),
@@ -166,7 +168,7 @@ class _Suite:
         return self.job("judge", "seqrepro.ledger.judge", "verdicts", inputs, wanted)
 
     def report(self) -> tuple[Path, Request]:
-        extra = [
+        extra: list[Json] = [
             *(survey_tables(self.name) if self.surveyed else []),
             *({"title": title, "path": path} for path in self.laws if (title := LAWS[Path(path).stem])),
             *law_tables(self.own_laws),

@@ -116,11 +116,12 @@ def gram_counts(values: Int64, offsets: Int64, longest: int, groups: Int64, circ
         active, codes = active[repeated], codes[repeated]
 
 
-def has_repeats(values: Int64, offsets: Int64) -> Mask:
-    """[U] true for the users with an item that occurs more than once."""
-    rows = _rows(offsets)
-    repeated = next(gram_counts(values, offsets, 1, rows)) > 1
-    return np.bincount(rows[repeated], minlength=len(offsets) - 1) > 0
+def repeated_items(values: Int64, offsets: Int64) -> Int64:
+    """How many items of each user stand behind the same item of the same user, [U]."""
+    symbols, rows = _small(values), _rows(offsets)
+    base = int(symbols.max(initial=0)) + 1
+    different = np.unique(rows * base + symbols) // base
+    return np.diff(offsets) - np.bincount(different, minlength=len(offsets) - 1)
 
 
 def without_repeats(lengths: Int64, order: int) -> Float64:

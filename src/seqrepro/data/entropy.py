@@ -8,19 +8,18 @@ Shapes: U users, N items of all users.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from seqrepro.data.approximate_entropy import (
     Float64,
     Int64,
-    Mask,
     at_order,
     authors_mean,
     concatenated,
-    has_repeats,
     phi,
+    repeated_items,
     token_weighted,
     user_mean,
     without_repeats,
@@ -68,33 +67,31 @@ def measures(values: Int64, offsets: Int64, *, orders: Sequence[int], lempel_ziv
     """
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
         raise InputError(f"offsets: expected borders that rise from 0 to the number of items, {len(values)}")
+    again = repeated_items(values, offsets)
     return {
         "users": len(offsets) - 1,
         "tokens": len(values),
-        "repeats": _repeats(values, offsets),
-        "approximate_entropy": _approximate_entropy(values, offsets, orders),
+        "repeats": _repeats(again, len(values)),
+        "approximate_entropy": _approximate_entropy(values, offsets, orders, again),
         "shannon_bits": _chunked(values, shannon_bits) | {"pooled": _number(shannon_bits(values))},
         "zlib_ratio": _chunked(values, zlib_ratio) | {"pooled": _number(zlib_ratio(values))},
         "lempel_ziv": _lempel_ziv(values, offsets, lempel_ziv_tokens),
     }
 
 
-def _repeats(values: Int64, offsets: Int64) -> Json:
+def _repeats(again: Int64, items: int) -> Json:
     """How many users have an item that comes again, and the share of the items that their user had before."""
-    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    new = len(np.unique(rows * (values.max(initial=0) + 1) + values))
-    users = int(np.count_nonzero(has_repeats(values, offsets)))
-    return {"users": users, "share": 1 - new / len(values) if len(values) else None}
+    return {"users": int(np.count_nonzero(again)), "share": float(again.sum() / items) if items else None}
 
 
-def _approximate_entropy(values: Int64, offsets: Int64, orders: Sequence[int]) -> Json:
+def _approximate_entropy(values: Int64, offsets: Int64, orders: Sequence[int], again: Int64) -> Json:
     longest = max(orders, default=0) + 1
     by_user = phi(values, offsets, longest)
     pooled = phi(values, offsets, longest, pooled=True)
     concat = phi(values, concatenated(offsets), longest)
-    lengths, repeats = np.diff(offsets), has_repeats(values, offsets)
+    lengths = np.diff(offsets)
     return {
-        str(order): _of_users(at_order(by_user, order), lengths, repeats)
+        str(order): _of_users(at_order(by_user, order), lengths, again)
         | {"without_repeats": _signed_and_absolute(user_mean, without_repeats(lengths, order))}
         | {"pooled": _signed_and_absolute(float, at_order(pooled, order)[0])}
         | {"concat": _signed_and_absolute(float, at_order(concat, order)[0])}
@@ -102,15 +99,26 @@ def _approximate_entropy(values: Int64, offsets: Int64, orders: Sequence[int]) -
     }
 
 
-def _of_users(entropies: Float64, lengths: Int64, repeats: Mask) -> Json:
+def _of_users(entropies: Float64, lengths: Int64, again: Int64) -> Json:
     defined = ~np.isnan(entropies)
     return {
         "undefined_users": int(np.count_nonzero(~defined)),
-        "users_without_repeats": int(np.count_nonzero(defined & ~repeats)),
+        "users_without_repeats": int(np.count_nonzero(defined & (again == 0))),
         "authors": _number(authors_mean(entropies)),
         "user_mean": _signed_and_absolute(user_mean, entropies),
         "token_weighted": _signed_and_absolute(lambda values: token_weighted(values, lengths), entropies),
+        "by_repeats": list(_by_repeats(entropies, lengths, again)),
     }
+
+
+def _by_repeats(entropies: Float64, lengths: Int64, again: Int64) -> Iterator[Json]:
+    """The users who fill the window, as ApEn compares at equal length only, by their share of repeats in tenths."""
+    full = ~np.isnan(entropies) & (lengths == lengths.max(initial=0))
+    tenths = -(-10 * again[full] // lengths[full])
+    for tenth in np.unique(tenths):
+        found = entropies[full][tenths == tenth]
+        deviation = float(found.std(ddof=1)) if len(found) > 1 else None
+        yield {"up_to": int(tenth) / 10, "users": len(found), "mean": float(found.mean()), "sd": deviation}
 
 
 def _signed_and_absolute(mean: Callable[[Float64], float], entropies: Float64) -> Json:

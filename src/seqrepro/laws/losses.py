@@ -51,8 +51,8 @@ def loss_rows(grids: Iterable[Grid]) -> Iterator[Row]:
                 yield {**grid.words, "d_emb": int(width), **_by_depth(depths_N[order], *found)}
 
 
-def fit_loss(depths_N: Vector, losses_N: Vector) -> tuple[float, float, float]:
-    """(R2, exponent a, offset c) of L(N) = A N^-a + c."""
+def fit_loss(depths_N: Vector, losses_N: Vector) -> tuple[float | None, float, float]:
+    """(R2, exponent a, offset c) of L(N) = A N^-a + c; of losses that are all the same there is no R2."""
 
     def errors(log_exponent: float) -> float:
         return float(_linear(depths_N, losses_N, np.exp(log_exponent))[1])
@@ -61,7 +61,8 @@ def fit_loss(depths_N: Vector, losses_N: Vector) -> tuple[float, float, float]:
     around = np.log(EXPONENTS[[max(start - 1, 0), min(start + 1, len(EXPONENTS) - 1)]])
     exponent = float(np.exp(minimize_scalar(errors, bounds=tuple(around), method="bounded").x))
     scale, offset = _linear(depths_N, losses_N, exponent)[0]
-    return r_squared(losses_N, scale * depths_N**-exponent + offset), exponent, float(offset)
+    r2 = r_squared(losses_N, scale * depths_N**-exponent + offset) if np.ptp(losses_N) > 0 else None
+    return r2, exponent, float(offset)
 
 
 def _linear(depths_N: Vector, losses_N: Vector, exponent: float) -> tuple[Vector, float]:

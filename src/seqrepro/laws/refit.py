@@ -7,14 +7,17 @@ are the runs of experiments with `law`, as far as they are there (own.py). Each 
 from pathlib import Path
 
 from seqrepro.errors import InputError
-from seqrepro.laws.data_factors import SCHEMA as JOINT
-from seqrepro.laws.data_factors import joint_rows
-from seqrepro.laws.forms import forms
+from seqrepro.laws.amounts import joint_rows
+from seqrepro.laws.constrained import constrained_rows, items_of
+from seqrepro.laws.data_factor import table_rows
+from seqrepro.laws.forms import forms, log_linear
+from seqrepro.laws.numbers import Printed, read_numbers
 from seqrepro.laws.optimum import interval
 from seqrepro.laws.own import own_optima, read_own, rounded, write_own
-from seqrepro.laws.panels import read_points
-from seqrepro.laws.published_r2 import SCHEMA, fits_of, r2_row, read_published
-from seqrepro.laws.scores import scores
+from seqrepro.laws.panels import Panel, read_points
+from seqrepro.laws.printed import Refitted, printed_rows
+from seqrepro.laws.published_r2 import SCHEMA, Published, best_pf1, fits_of, r2_row, read_published
+from seqrepro.laws.scores import in_sample, scores
 from seqrepro.laws.tables import write_table
 from seqrepro.request import Request
 
@@ -33,22 +36,37 @@ def run(request: Request) -> list[Path]:
     grid, draws, seed = _grid(request), _count(request, "draws", 1), _count(request, "seed", 0)
     if len(request.inputs) < 3:
         raise InputError(f"inputs: found {len(request.inputs)} files, expected 3 ({INPUTS})")
-    points, r2 = map(Path, request.inputs[:2])
-    panels, published, every = read_points(points), read_published(r2), forms(grid)
-    found = {panel.key: fits_of(panel, grid) for panel in panels}
+    points, r2, printed = map(Path, request.inputs[:3])
+    panels, legends, numbers, every = read_points(points), read_published(r2), read_numbers(printed), forms(grid)
+    found = [_refitted(panel, grid, draws, seed, legends, numbers) for panel in panels]
+    regressions = list(table_rows(numbers))
     rows, grids = read_own(request.parameters.get("own", []))
     tables = {
-        "r2": [r2_row(panel, found[panel.key], published) for panel in panels],
+        "r2": [r2_row(one.panel, one.fits, legends) for one in found],
         "forms": [panel.name | scores(panel, every) for panel in panels],
-        "optima": [
-            *(panel.name | interval(panel, grid, draws, seed) for panel in panels),
-            *own_optima(grids, grid, draws, seed),
-        ],
-        "data_factor": rounded(joint_rows(grids)),
+        "optima": [*(one.optimum for one in found), *own_optima(grids, grid, draws, seed)],
+        "constrained": [row for one in found for row in one.constrained],
+        "data_factor": [*regressions, *rounded(joint_rows(grids))],
+        "printed": list(printed_rows(found, legends, numbers, regressions)),
     }
-    schemas = {"r2": SCHEMA, "data_factor": JOINT}
+    schemas = {"r2": SCHEMA}
     paths = [path for name in tables for path in write_table(request.output, name, tables[name], schemas.get(name))]
     return paths + write_own(request.output, rows, grids, every)
+
+
+def _refitted(
+    panel: Panel, grid: list[int], draws: int, seed: int, legends: Published, numbers: list[Printed]
+) -> Refitted:
+    fits = fits_of(panel, grid)
+    law = fits[best_pf1(fits)].parameters
+    return Refitted(
+        panel=panel,
+        fits=fits,
+        label=legends.get((panel.key, "performance_law", 6)),
+        baseline=in_sample(panel, log_linear(panel.n_blocks, panel.d_emb, panel.values)),
+        optimum=panel.name | interval(panel, grid, draws, seed),
+        constrained=list(constrained_rows(panel, law, items_of(panel, numbers))),
+    )
 
 
 def _grid(request: Request) -> list[int]:

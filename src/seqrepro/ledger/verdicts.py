@@ -158,6 +158,8 @@ def _of_table(part: Tabulated, grounds: Grounds, bars: Mapping[str, str]) -> Fin
         if absent := [value for value in values if value not in set(present)]:
             return Finding(part.table, True, missing=f"it has no row where {column} is {absent[0]}")
         rows = rows[present.isin(values)]
+    if "data_class" in rows:
+        rows = rows[(rows.data_class == "generated") == grounds.of_controls]
     if rows.empty:
         return Finding(part.table, True, missing="it has no row")
     if "dataset" in rows:

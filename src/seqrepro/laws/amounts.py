@@ -8,8 +8,6 @@ never fitted together.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import pyarrow as pa
-
 from seqrepro.laws.joint import Amounted, dataset_out_error, fit_joint, panel_out_error, shared_shape, within_r2
 from seqrepro.laws.measures import AMOUNTS, TOKENS
 from seqrepro.laws.points import FITTED, RECURRING, Grid, Row
@@ -17,19 +15,6 @@ from seqrepro.laws.shapes import Shape
 
 JOINT, ALONE = "joint", "one dataset"  # fits of several datasets, whose held-out errors leave a dataset out, and of one
 COMPARED = ("r2", "held_out_error", "panel_held_out_error")
-REAL, WHOLE, TEXT = pa.float64(), pa.int64(), pa.string()
-SCHEMA = pa.schema(
-    [
-        *((name, TEXT) for name in ("fit", "metric", "measure", "model", "title", "protocol_name", "data_class")),
-        ("datasets", TEXT),
-        ("panels", WHOLE),
-        ("w5", REAL),  # of the data term; how fast more data stop to help is in it too
-        *((name, REAL) for name in ("r2", "tokens_r2")),  # around the means of the datasets
-        # of fit joint a dataset at a time, else a panel at a time
-        *((name, REAL) for name in ("held_out_error", "tokens_held_out_error")),
-        *((name, REAL) for name in ("panel_held_out_error", "tokens_panel_held_out_error")),
-    ]
-)
 
 
 def joint_rows(grids: Sequence[Grid]) -> Iterator[Row]:
