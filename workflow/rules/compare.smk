@@ -64,12 +64,14 @@ rule refit:
             "registry/papers/performance_law/published_r2.csv",
             "registry/papers/performance_law/published.csv",
         ],
+        read=PLAN.refitted(),
     output:
         multiext("results/{suite}/laws/r2", ".parquet", ".csv"),
         multiext("results/{suite}/laws/forms", ".parquet", ".csv"),
         multiext("results/{suite}/laws/optima", ".parquet", ".csv"),
         multiext("results/{suite}/laws/constrained", ".parquet", ".csv"),
         multiext("results/{suite}/laws/data_factor", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/duplication", ".parquet", ".csv"),
         multiext("results/{suite}/laws/printed", ".parquet", ".csv"),
         "results/{suite}/laws/provenance.json",
     log:
