@@ -122,14 +122,13 @@ class Workflow:
         """What the tables of datasets are made from."""
         return [name for request in self.plan.of("survey").values() for name in request.inputs]
 
+    def refitted(self) -> list[str]:
+        """What the laws are fitted to beside the published points: descriptions of real data."""
+        return [name for request in self.plan.of("refit").values() for name in request.inputs if name.startswith("res")]
+
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""
         return [f"{request.folder}/{name}.csv" for request in self.plan.of("refit").values() for name in LAWS]
-
-    def law_runs(self) -> list[str]:
-        """What the laws of our own points are fitted to: files of runs, and measures of what their trainings saw."""
-        inputs = (name for request in self.plan.of("refit").values() for name in request.inputs)
-        return [name for name in inputs if not name.startswith("registry/")]
 
     @property
     def own_tables(self) -> list[str]:

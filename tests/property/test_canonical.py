@@ -147,6 +147,33 @@ KINDS = {
         some({"family": "tisasrec"}, **TISASREC, pad_keys=st.sampled_from(["masked", "port"]))
         | some({"family": "tisasrec", "positions_in": "input"}, **TISASREC),
     ),
+    "hstu": (
+        Architecture,
+        some(
+            {"family": "hstu"},
+            width=WHOLE,
+            layers=WHOLE,
+            dropout=SHARE,
+            max_length=WHOLE,
+            spare=st.integers(0, 2),
+            query_time=st.sampled_from(["current", "next"]),
+            gaps=st.sampled_from(["real", "constant", "shuffled"]),
+            cosine_temperature=st.none() | POSITIVE,
+        ),
+    ),
+    "llama": (
+        Architecture,
+        some(
+            {"family": "llama"},
+            width=st.sampled_from([4, 8]),
+            layers=WHOLE,
+            heads=st.sampled_from([1, 2]),
+            dropout=SHARE,
+            max_length=WHOLE,
+            block=st.sampled_from(["llama", "simplified_hstu"]),
+            cosine_temperature=st.none() | POSITIVE,
+        ),
+    ),
     "closed_form": (
         Recipe,
         some({"kind": "closed_form"}, threads=WHOLE, fit_on=st.sampled_from(["train", "train+validation"])),

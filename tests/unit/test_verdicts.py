@@ -232,6 +232,7 @@ def test_false_positives_are_rare(seeds):
 
 ANY = {"id": "T1", "statement": "", "origin": "paper", "source": "", "basis": "known", "family": "x"}
 TABLE = "dataset,max_length,r2,linear\nml-1m,100,0.9,0.5\nbooks,50,0.6,0.7\nbooks,25,,0.7\n"
+OWN = "points,dataset,data_class,r2\npublished,books,,0.9\nown,beauty,primary,0.6\nown,made,generated,0.2\n"
 
 
 @pytest.fixture
@@ -240,13 +241,16 @@ def of_table(tmp_path):
     (tmp_path / "laws").mkdir()
     (tmp_path / "laws/r2.csv").write_text(TABLE)
     (tmp_path / "laws/empty.csv").write_text("dataset,r2\n")
-    planned = frozenset((tmp_path / "laws" / name).as_posix() for name in ("r2.csv", "empty.csv", "later.csv"))
+    (tmp_path / "laws/own.csv").write_text(OWN)
+    planned = frozenset(
+        (tmp_path / "laws" / name).as_posix() for name in ("r2.csv", "empty.csv", "later.csv", "own.csv")
+    )
     grounds = Grounds("quick", tmp_path, inputs=planned)
 
-    def found(**more):
+    def found(of_controls=False, **more):
         told = {"id": "fit", "kind": "tabulated", "table": "laws/r2.csv", "column": "r2"} | more
         part = Tabulated.model_validate(told)
-        return findings(part, Claim(**ANY, parts=[part]), "samrec", grounds)[0]
+        return findings(part, Claim(**ANY, parts=[part]), "samrec", replace(grounds, of_controls=of_controls))[0]
 
     return found
 
@@ -259,6 +263,13 @@ def test_the_rows_of_a_table(of_table):
     assert of_table(above="linear").state == "fails"
     assert of_table(below="linear").rows == (1, 3)
     assert of_table(above=0.85, where={"dataset": "ml-1m", "max_length": "100"}).state == "holds"
+
+
+def test_rows_of_generated_data_count_for_controls_alone(of_table):
+    assert of_table(table="laws/own.csv", above=0.5).rows == (2, 2)
+    assert of_table(table="laws/own.csv", above=0.5, where={"points": "own"}).rows == (1, 1)
+    assert of_table(table="laws/own.csv", above=0.5, where={"dataset": "made"}).missing == "it has no row"
+    assert of_table(table="laws/own.csv", above=0.5, of_controls=True).rows == (0, 1)
 
 
 def test_a_range_has_two_ends(of_table):

@@ -65,7 +65,7 @@ rule refit:
             "registry/papers/performance_law/published_r2.csv",
             "registry/papers/performance_law/published.csv",
         ],
-        runs=PLAN.law_runs(),
+        read=PLAN.refitted(),
     output:
         expand(
             "results/{{suite}}/laws/{table}.{kind}",
@@ -77,6 +77,7 @@ rule refit:
         multiext("results/{suite}/laws/optima", ".parquet", ".csv"),
         multiext("results/{suite}/laws/constrained", ".parquet", ".csv"),
         multiext("results/{suite}/laws/data_factor", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/duplication", ".parquet", ".csv"),
         multiext("results/{suite}/laws/printed", ".parquet", ".csv"),
         "results/{suite}/laws/provenance.json",
     log:

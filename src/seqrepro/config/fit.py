@@ -2,12 +2,13 @@
 
 from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.caser import CaserParameters
+from seqrepro.config.architectures.hstu import HSTUParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.config.architectures.ssd4rec import SSD4RecParameters
 from seqrepro.config.architectures.tim4rec import TiM4RecParameters
 from seqrepro.config.base import Configuration
-from seqrepro.config.training import ClosedForm, Recipe
+from seqrepro.config.training import ClosedForm, Gradient, Recipe
 
 
 def sees_both_sides(architecture: Configuration) -> bool:
@@ -41,8 +42,22 @@ def misfit(architecture: Configuration, recipe: Recipe) -> str:
         return f"found view {recipe.view}; expected prefixes for {why}"
     if recipe.hidden_share and not isinstance(architecture, SSD4RecParameters):
         return f"found hidden_share {recipe.hidden_share}; expected 0 for all but ssd4rec, which has a mask"
+    if why := _told_twice(architecture, recipe):
+        return why
     has_mask = isinstance(architecture, SASRecParameters) and architecture.mask_row
     shows_mask = "objective cl4srec" if recipe.objective.name == "cl4srec" else recipe.pretraining and "pretraining"
     if shows_mask and not has_mask:
         return f"found {shows_mask}, which shows a mask; expected an architecture sasrec with mask_row: true"
+    return ""
+
+
+def _told_twice(architecture: Configuration, recipe: Gradient) -> str:
+    """That cosines are asked for twice, or the times of next events of rows that are changed."""
+    if getattr(architecture, "cosine_temperature", None) and getattr(recipe.objective, "l2_normalise", False):
+        return (
+            "found l2_normalise for a model with cosine_temperature; expected one of them: scores are cosines already"
+        )
+    asks = isinstance(architecture, HSTUParameters) and architecture.query_time == "next"
+    if asks and recipe.data is not None and recipe.data.kind != "users":
+        return f"found training.data {recipe.data.kind} with query_time: next; expected users, whose events stay"
     return ""

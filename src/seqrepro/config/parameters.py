@@ -9,8 +9,10 @@ from seqrepro.config.architectures.bert4rec import BERT4RecParameters
 from seqrepro.config.architectures.caser import CaserParameters
 from seqrepro.config.architectures.ease import EASEParameters
 from seqrepro.config.architectures.gru4rec import GRU4RecParameters
+from seqrepro.config.architectures.hstu import HSTUParameters
 from seqrepro.config.architectures.hydrarec import HydraRecParameters
 from seqrepro.config.architectures.itemknn import ItemKNNParameters
+from seqrepro.config.architectures.llama import LLaMAParameters
 from seqrepro.config.architectures.lrurec import LRURecParameters
 from seqrepro.config.architectures.mamba4rec import Mamba4RecParameters
 from seqrepro.config.architectures.markov import MarkovParameters
@@ -43,7 +45,9 @@ Architecture = Annotated[
     | GRU4RecParameters
     | CaserParameters
     | LRURecParameters
-    | TiSASRecParameters,
+    | TiSASRecParameters
+    | HSTUParameters
+    | LLaMAParameters,
     Field(discriminator="family"),
 ]
 

@@ -30,6 +30,7 @@ LAWS: dict[str, str | None] = {  # the tables of a refit, and what the report ca
     "optima": "The optimum of each panel, with its bootstrap interval",
     "constrained": "The optimum under a constraint",
     "data_factor": "Measures of data: the printed data parameter, and one law for several amounts of our own data",
+    "duplication": "Approximate entropy against the share of repeated items",
     "printed": "Printed numbers beside refitted ones",
 }
 TABLES = (
@@ -104,6 +105,11 @@ class _Suite:
         return [self.file(f"laws/{name}.csv") for name in OWN_TABLES] if self.own_points else []
 
     @cached_property
+    def real(self) -> list[str]:
+        """The surveyed datasets that nobody generated."""
+        return [name for name, told in self.described(self.surveyed).items() if told["class"] != "generated"]
+
+    @cached_property
     def varied(self) -> list[dict[str, Any]]:
         """What experiments vary, as the tables of variations read it."""
         return varied_entries(self.parameters, self.planned, self.described(datasets_of(self.planned)))
@@ -155,7 +161,9 @@ class _Suite:
 
     def refit(self, refit: Refit) -> tuple[Path, Request]:
         names = ("published_points", "published_r2", "published")
-        inputs = [*(f"{PAPERS}/performance_law/{name}.csv" for name in names), *law_files(self.own_points)]
+        inputs = [f"{PAPERS}/performance_law/{name}.csv" for name in names]
+        inputs += [f"results/datasets/{name}/statistics.json" for name in self.real]
+        inputs += law_files(self.own_points)
         wanted = {"suite": self.name, "pf1": refit.inverse_p1, "draws": refit.draws, "seed": refit.seed}
         wanted["own"] = self.own_points
         return self.job("refit", "seqrepro.laws.refit", "laws", inputs, wanted)

@@ -4,7 +4,7 @@ Shapes: U rows (users), N values (interactions), B rows of a batch, L length, V 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ class Sequences:
     offsets: Tensor  # [U+1] int64
     timestamps: Tensor | None  # [N] int64, or None
     n_items: int  # V
+    next_times: Tensor | None = None  # [N] int64: when the item behind each was chosen; None: that is not told
 
     def __len__(self) -> int:
         return len(self.users)
@@ -48,28 +49,27 @@ class Sequences:
 
     def to(self, device: torch.device) -> "Sequences":
         """The same sequences on another device."""
-        timestamps = None if self.timestamps is None else self.timestamps.to(device)
-        return Sequences(
-            self.users.to(device), self.values.to(device), self.offsets.to(device), timestamps, self.n_items
-        )
+        users, values, offsets = self.users.to(device), self.values.to(device), self.offsets.to(device)
+        stamps, behind = (None if one is None else one.to(device) for one in (self.timestamps, self.next_times))
+        return Sequences(users, values, offsets, stamps, self.n_items, behind)
 
     def select(self, rows: Tensor) -> "Sequences":
         """The given rows (integer indices [B]), in the given order."""
         rows = rows.to(self.offsets.device)
-        return self._window(self.users[rows], self.offsets[rows], self.lengths[rows])
+        return self.window(self.users[rows], self.offsets[rows], self.lengths[rows])
 
     def head(self, lengths: Tensor) -> "Sequences":
         """The oldest `lengths[u]` items of each row; `lengths` [U] is at most the row's length."""
-        return self._window(self.users, self.offsets[:-1], lengths)
+        return self.window(self.users, self.offsets[:-1], lengths)
 
     def after(self, lengths: Tensor) -> "Sequences":
         """What `head` leaves out: the items of each row behind its oldest `lengths[u]`."""
-        return self._window(self.users, self.offsets[:-1] + lengths, self.lengths - lengths)
+        return self.window(self.users, self.offsets[:-1] + lengths, self.lengths - lengths)
 
     def tail(self, max_length: int) -> "Sequences":
         """The newest `max_length` items of each row."""
         lengths = self.lengths.clamp(max=max_length)
-        return self._window(self.users, self.offsets[1:] - lengths, lengths)
+        return self.window(self.users, self.offsets[1:] - lengths, lengths)
 
     def last(self, max_length: int) -> tuple[Tensor, Tensor]:
         """The newest `max_length` items as a matrix padded on the right with 0, and the row lengths.
@@ -91,6 +91,33 @@ class Sequences:
             raise InputError("timestamps: found none in these sequences; expected one an item, which the model reads")
         return shown._padded(shown.timestamps)
 
+    def last_next_times(self, max_length: int) -> Tensor:
+        """When the item behind each of those that `last` shows was chosen, padded in the same way [B, L].
+
+        Raises:
+            InputError: that is not told.
+        """
+        shown = self.tail(max_length)
+        if shown.next_times is None:
+            raise InputError(
+                "next_times: found none in these sequences; expected the time of the event behind each item, which "
+                "query_time: next reads, and which rows with changed items or gaps do not have"
+            )
+        return shown._padded(shown.next_times)
+
+    def with_next_times(self) -> "Sequences":
+        """The same rows, which tell of each item when the one behind it was chosen; of a row's last item, its own time.
+
+        Cut into histories later, they tell when the held-out item behind each was chosen.
+
+        Raises:
+            InputError: there are no timestamps.
+        """
+        if self.timestamps is None:
+            raise InputError("next_times: these sequences have no timestamps; expected one an item")
+        behind = (index_range(self.values) + 1).minimum(torch.repeat_interleave(self.offsets[1:] - 1, self.lengths))
+        return replace(self, next_times=self.timestamps[behind])
+
     def _padded(self, numbers: Tensor) -> Tensor:
         """A number an item [N] as a matrix [U, L] padded on the right with 0; L is at least 1."""
         padded = numbers.new_zeros(len(self), max(1, int(self.lengths.max()) if len(self) else 1))
@@ -98,10 +125,11 @@ class Sequences:
         padded[rows, index_range(numbers) - self.offsets[rows]] = numbers
         return padded
 
-    def _window(self, users: Tensor, starts: Tensor, lengths: Tensor) -> "Sequences":
+    def window(self, users: Tensor, starts: Tensor, lengths: Tensor) -> "Sequences":
+        """Rows [B] of the given users: `lengths` values from `starts` on."""
         index = ranges(starts, lengths)
-        timestamps = None if self.timestamps is None else self.timestamps[index]
-        return Sequences(users, self.values[index], offsets_of(lengths), timestamps, self.n_items)
+        stamps, behind = (None if one is None else one[index] for one in (self.timestamps, self.next_times))
+        return Sequences(users, self.values[index], offsets_of(lengths), stamps, self.n_items, behind)
 
 
 def read_sequences(path: Path, n_items: int) -> Sequences:

@@ -8,7 +8,8 @@
 - `global_temporal`: one moment for all users after which nothing is learned.
 
 A model may ask for other gaps between a user's items (`gaps.py`). What is held out is then what it would be with the
-real ones, and the gaps are the same for all runs.
+real ones, and the gaps are the same for all runs. One that asks from the time of the next event (`query_time: next`) is
+told it with each item, at the end of a history that of the held-out item.
 
 Shapes: U users, U' evaluated users of a split, N interactions, C negatives, A attributes.
 """
@@ -73,14 +74,15 @@ def read_rows(config: Parameters, data: Path, statistics: Path) -> Sequences:
 
 
 def make_split(config: Parameters, sequences: Sequences) -> Split:
-    """The split of a run's configuration: keys `split`, `temporal` for global_temporal, and `gaps` of the model."""
-    gaps = config.get("model", {}).get("gaps", "real")
+    """The split of a run's configuration: keys `split`, `temporal`, and of the model `gaps` and `query_time`."""
+    model = config.get("model", {})
+    told = {"gaps": model.get("gaps", "real"), "tell_next": model.get("query_time") == "next"}
     if config["split"] == "global_temporal":
-        return global_temporal(sequences, **config["temporal"], gaps=gaps)
-    return leave_one_out(sequences, gaps)
+        return global_temporal(sequences, **config["temporal"], **told)
+    return leave_one_out(sequences, **told)
 
 
-def leave_one_out(sequences: Sequences, gaps: str = "real") -> Split:
+def leave_one_out(sequences: Sequences, gaps: str = "real", tell_next: bool = False) -> Split:
     """Last item for the test, the one before for validation, the rest for training.
 
     With a row s_1..s_m: train s_1..s_{m-2}; validation history s_1..s_{m-2}, target s_{m-1}; test history
@@ -90,11 +92,16 @@ def leave_one_out(sequences: Sequences, gaps: str = "real") -> Split:
     evaluated = (sequences.lengths >= 3).long()
     validation, test = (evaluated * (sequences.lengths - back) for back in (2, 1))
     known = sequences.lengths - evaluated
-    return _split(sequences, known - evaluated, known, {"validation": validation, "test": test}, gaps)
+    return _split(sequences, known - evaluated, known, {"validation": validation, "test": test}, gaps, tell_next)
 
 
 def global_temporal(
-    sequences: Sequences, validation_share: float, test_share: float, target: str, gaps: str = "real"
+    sequences: Sequences,
+    validation_share: float,
+    test_share: float,
+    target: str,
+    gaps: str = "real",
+    tell_next: bool = False,
 ) -> Split:
     """Train before one moment, validate before a second one, test after it.
 
@@ -116,7 +123,7 @@ def global_temporal(
     counts = {"train": validation, **positions}
     if empty := [name for name, count in counts.items() if not count.any()]:
         raise InputError(f"split: global_temporal leaves no user for {' and '.join(empty)}; expected other shares")
-    return _split(ordered, validation, test, positions, gaps)
+    return _split(ordered, validation, test, positions, gaps, tell_next)
 
 
 def temporal_cutoffs(timestamps: Tensor, validation_share: float, test_share: float) -> tuple[int, int]:
@@ -182,12 +189,15 @@ def _in_window(begin: Tensor, end: Tensor, target: str) -> Tensor:
     return torch.where(end > begin, begin if target == "first" else end - 1, 0)
 
 
-def _split(real: Sequences, train: Tensor, known: Tensor, positions: dict[str, Tensor], gaps: str) -> Split:
+def _split(
+    real: Sequences, train: Tensor, known: Tensor, positions: dict[str, Tensor], gaps: str, tell_next: bool
+) -> Split:
     """Learn from the first `train` [U] (`known`: before the test) items of each row; predict those at `positions` [U].
 
     A target at position 0 has no history: it stands for a user who is not evaluated.
     """
     sequences = real if gaps == "real" else with_gaps(real, gaps, generator_for(0, "gaps"))
+    sequences = sequences.with_next_times() if tell_next else sequences
     rows = {name: position.nonzero().flatten() for name, position in positions.items()}
     whole = {name: sequences.select(rows[name]) for name in rows}
     lengths = {name: positions[name][rows[name]] for name in rows}

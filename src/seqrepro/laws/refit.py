@@ -7,9 +7,11 @@ are the runs of experiments with `law`, as far as they are there (own.py). Each 
 from pathlib import Path
 
 from seqrepro.errors import InputError
+from seqrepro.laws import duplication
 from seqrepro.laws.amounts import joint_rows
 from seqrepro.laws.constrained import constrained_rows, items_of
 from seqrepro.laws.data_factor import table_rows
+from seqrepro.laws.duplication import duplication_rows
 from seqrepro.laws.forms import forms, log_linear
 from seqrepro.laws.numbers import Printed, read_numbers
 from seqrepro.laws.optimum import interval
@@ -28,15 +30,16 @@ def run(request: Request) -> list[Path]:
     """Write the tables into the request's folder, each as Parquet and CSV, panels in the order of the points.
 
     The inputs are the published points, the published R2 and the published numbers of the paper, in this order, then
-    files of runs. The parameter `pf1` is the grid of 1/p1; `draws` and `seed` are of the bootstrap; `own` are our runs.
+    `statistics.json` of described real data and files of our own runs, as many as there are. The parameter `pf1` is the
+    grid of 1/p1; `draws` and `seed` are of the bootstrap; `own` says what our own runs are.
 
     Raises:
         InputError: a file, a row or a parameter that cannot be used.
     """
     grid, draws, seed = _grid(request), _count(request, "draws", 1), _count(request, "seed", 0)
     if len(request.inputs) < 3:
-        raise InputError(f"inputs: found {len(request.inputs)} files, expected 3 ({INPUTS})")
-    points, r2, printed = map(Path, request.inputs[:3])
+        raise InputError(f"inputs: found {len(request.inputs)} files, expected 3 ({INPUTS}) or more")
+    points, r2, printed, *others = map(Path, request.inputs)
     panels, legends, numbers, every = read_points(points), read_published(r2), read_numbers(printed), forms(grid)
     found = [_refitted(panel, grid, draws, seed, legends, numbers) for panel in panels]
     regressions = list(table_rows(numbers))
@@ -47,9 +50,10 @@ def run(request: Request) -> list[Path]:
         "optima": [*(one.optimum for one in found), *own_optima(grids, grid, draws, seed)],
         "constrained": [row for one in found for row in one.constrained],
         "data_factor": [*regressions, *rounded(joint_rows(grids))],
+        "duplication": list(duplication_rows(path for path in others if path.name == "statistics.json")),
         "printed": list(printed_rows(found, legends, numbers, regressions)),
     }
-    schemas = {"r2": SCHEMA}
+    schemas = {"r2": SCHEMA, "duplication": duplication.SCHEMA}
     paths = [path for name in tables for path in write_table(request.output, name, tables[name], schemas.get(name))]
     return paths + write_own(request.output, rows, grids, every)
 

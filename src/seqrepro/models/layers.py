@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 INITIAL_DEVIATION = 0.02
 NORM_EPSILON = 1e-12
+SMALLEST_LENGTH = 1e-6
 
 
 class SelfAttention(nn.Module):
@@ -87,6 +88,16 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
             module.bias.zero_()
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight[module.padding_idx].zero_()
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors [..., D] over their lengths, or over 1e-6; a vector of zeros stays one."""
+    return F.normalize(vectors, dim=-1, eps=SMALLEST_LENGTH)
+
+
+def scored(states: Tensor, cosine_temperature: float | None) -> Tensor:
+    """Representations [..., D] as they are, or such that their products with unit vectors are cosines over it."""
+    return states if cosine_temperature is None else unit(states) / cosine_temperature
 
 
 def draw_uniform(weight: Tensor, inputs: int, generator: torch.Generator) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.data.sequences import index_range
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, initialise
+from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, initialise, scored, unit
 
 
 class SASRec(SequentialModel):
@@ -41,6 +41,7 @@ class SASRec(SequentialModel):
         p = parameters
         self.max_length, self.positions_from = p.max_length, p.positions_from
         self.n_items, self.mask = n_items, n_items + 1
+        self.cosine_temperature = p.cosine_temperature
         self.items = nn.Embedding(n_items + 1 + p.mask_row, p.width, padding_idx=0)
         self.positions = nn.Embedding(p.max_length, p.width) if p.positions == "learned" else None
         self.norm = nn.LayerNorm(p.width, eps=NORM_EPSILON)
@@ -62,12 +63,13 @@ class SASRec(SequentialModel):
         states: Tensor = self.dropout(self.norm(embedded))
         for block in self.blocks:
             states = block(states, *context)
-        return states
+        return scored(states, self.cosine_temperature)
 
     def item_table(self) -> Tensor:
-        """Item embeddings [V+1, D]; row 0 is padding."""
+        """What representations are multiplied by, [V+1, D]; row 0 is padding."""
         rows = self.items.weight
-        return rows if len(rows) == self.n_items + 1 else rows[: self.n_items + 1]
+        rows = rows if len(rows) == self.n_items + 1 else rows[: self.n_items + 1]
+        return rows if self.cosine_temperature is None else unit(rows)
 
     def _positions_of(self, padded_BL: Tensor, table: nn.Embedding) -> Tensor:
         """Position embeddings [L, D], or [B, L, D] where they depend on the length of a row."""

@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from seqrepro.data.sequences import Sequences, index_range, length_groups, offsets_of, ranges
+from seqrepro.data.sequences import Sequences, index_range, length_groups, ranges
 from seqrepro.models.interfaces import SequentialModel
 from seqrepro.training.masking import Masking
 
@@ -65,10 +65,8 @@ class View:
     def shown(self, examples: Tensor) -> Sequences:
         """The items of the given examples, a row each."""
         examples = examples.to(self.rows.device)
-        rows, lengths, train = self.rows[examples], self.lengths[examples], self.train
-        index = ranges(train.offsets[rows], lengths)
-        stamps = None if train.timestamps is None else train.timestamps[index]
-        return Sequences(train.users[rows], train.values[index], offsets_of(lengths), stamps, train.n_items)
+        rows, train = self.rows[examples], self.train
+        return train.window(train.users[rows], train.offsets[rows], self.lengths[examples])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ class SASRecParameters(WithInnerWidth):
         "oldest", description="the end of a history that positions are counted from; newest is padding on the left"
     )
     mask_row: bool = identity(False, description="one more row of the item table, for a mask that training shows")
+    cosine_temperature: float | None = identity(
+        None, gt=0, description="scores are cosines over it, in training and ranking; null: inner products"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "SASRecParameters":
