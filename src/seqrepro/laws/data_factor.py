@@ -21,8 +21,8 @@ import numpy as np
 from seqrepro.errors import InputError
 from seqrepro.laws.numbers import Printed
 from seqrepro.laws.panels import Row
+from seqrepro.laws.performance_law import r_squared
 from seqrepro.laws.projection import Vector
-from seqrepro.laws.scores import r_squared
 from seqrepro.laws.tables import stable
 
 METRICS = {"hr": "1/d_hr", "ndcg": "1/d_ndcg", "loss": "1/d_loss"}
