@@ -6,13 +6,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from seqrepro.ledger.datasets import ENTROPY, PUBLISHED, SPLITS, STATISTICS, facts, run
+from seqrepro.ledger.datasets import ENTROPY, LENGTH_ALONE, PUBLISHED, SPLITS, STATISTICS, WINDOWS, facts, run
 from seqrepro.request import Request
 
 
 def window(last, tokens, users_longer, users_with_longer_training, lempel_ziv, user_mean):
     both = {"signed": user_mean, "absolute": user_mean and -user_mean}
-    approximate = {"user_mean": both, "pooled": both, "concat": both, "authors": 0.0}
+    alone = {"without_repeats": {"signed": -0.25, "absolute": 0.25}}
+    approximate = {"user_mean": both, "pooled": both, "concat": both, "authors": 0.0} | alone
     ziv = {"entropy": lempel_ziv, "reciprocal": 1 / lempel_ziv}
     return {
         "last": last,
@@ -23,6 +24,7 @@ def window(last, tokens, users_longer, users_with_longer_training, lempel_ziv, u
         "train_targets": 5880,
         "entropy": {
             "approximate_entropy": {"2": approximate | {"undefined_users": 7, "users_without_repeats": 9}},
+            "repeats": {"users": 9, "share": 0.125},
             "shannon_bits": {"pooled": 3.0},
             "zlib_ratio": {"chunk_mean": None},
             "lempel_ziv": {"tokens": tokens, "authors": ziv, "kontoyiannis": ziv},
@@ -133,18 +135,21 @@ def test_other_families_and_accuracies_stay_out(survey):
 
 def test_each_number_says_its_class_and_what_is_absent_is_left_out(survey):
     tables = survey(("v", "users", "1000"))
+    assert tables.pop("windows") == []
     assert all({row["dataset"] for row in rows} == {"shop"} for rows in tables.values())
     assert {row["class"] for rows in tables.values() for row in rows} == {"third-party"}
     assert tables["splits"][0]["test_percent"] == 3.0
 
 
 def test_the_tables_have_their_schemas(survey):
-    tables = survey(("v", "users", "1000"))
+    tables = survey(("v", "users", "1000"), ("v, S_max 50", "tokens", "1"))
     for name, schema in {
         "statistics": STATISTICS,
         "published": PUBLISHED,
         "splits": SPLITS,
         "entropy": ENTROPY,
+        "length_alone": LENGTH_ALONE,
+        "windows": WINDOWS,
     }.items():
         assert list(tables[name][0]) == schema.names
 
@@ -156,3 +161,26 @@ def test_undefined_entropies_are_null(survey):
     assert short["zlib_ratio"] is None
     assert (whole["apen_order"], whole["undefined_users"], whole["users_without_repeats"]) == (2, 7, 9)
     assert (whole["lempel_ziv_authors"], whole["lempel_ziv_tokens"]) == (5.0, 8880)
+
+
+def test_entropy_beside_what_length_alone_makes_of_it(survey):
+    short, whole = survey()["length_alone"]
+    assert (short["user_mean_absolute"], short["length_alone"], short["difference"]) == (None, 0.25, None)
+    assert (whole["user_mean_absolute"], whole["length_alone"], whole["difference"]) == (0.5, 0.25, 0.25)
+    assert (whole["users"], whole["users_with_repeats"], whole["repeats_percent"]) == (1000, 9, 12.5)
+
+
+def test_a_published_window_stands_beside_ours_of_the_same_counts(survey):
+    counts = [("a", "users", "1000"), ("a", "items", "40"), ("b", "users", "1000"), ("b", "items", "41")]
+    rows = survey(*counts, *((f"{v}, S_max 50", "tokens", "8801") for v in "ab"), ("a, S_max 50", "s'_real", "0.26"))
+    same, other = rows["windows"]
+    assert (same["dataset"], same["tokens_published"], same["tokens_ours"]) == ("shop", 8801, 8800)
+    assert (same["s'_real_published"], same["s'_real_ours"], same["same_tokens_in"]) == (0.26, 0.25, None)
+    assert (other["dataset"], other["tokens_ours"], other["s'_real_published"]) == (None, None, None)
+
+
+def test_exchanged_cells_are_found_by_their_tokens(survey):
+    """What is printed for another dataset, at another window, is what ours has to the last digit."""
+    [row] = survey(("S_max 25", "tokens", "8800", "elsewhere"))["windows"]
+    assert (row["dataset_theirs"], row["window"], row["dataset"]) == ("elsewhere", 25, None)
+    assert row["same_tokens_in"] == "shop (last 50)"

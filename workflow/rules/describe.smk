@@ -48,6 +48,8 @@ rule survey:
         multiext("results/{suite}/datasets/published", ".parquet", ".csv"),
         multiext("results/{suite}/datasets/splits", ".parquet", ".csv"),
         multiext("results/{suite}/datasets/entropy", ".parquet", ".csv"),
+        multiext("results/{suite}/datasets/length_alone", ".parquet", ".csv"),
+        multiext("results/{suite}/datasets/windows", ".parquet", ".csv"),
         "results/{suite}/datasets/provenance.json",
     log:
         "logs/survey/{suite}.log",

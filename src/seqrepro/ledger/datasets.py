@@ -1,7 +1,7 @@
 """The survey step: what the datasets of a suite are like, and what others have published about them.
 
 It reads the descriptions (`results/datasets/<dataset>/statistics.json`) and the published data statistics, the rows of
-`registry/papers/*/published.csv` with the model `(data set)`, and writes four tables. What was not described is absent
+`registry/papers/*/published.csv` with the model `(data set)`, and writes six tables. What was not described is absent
 and never an error.
 """
 
@@ -76,6 +76,22 @@ ENTROPY = pa.schema(
         ("lempel_ziv_tokens", WHOLE),
     ]
 )
+LENGTH_ALONE = pa.schema(
+    [
+        *((name, TEXT) for name in ("dataset", "class")),
+        *((name, WHOLE) for name in ("window", "apen_order", "users", "users_with_repeats")),
+        *((name, REAL) for name in ("repeats_percent", "user_mean_absolute", "length_alone", "difference")),
+    ]
+)
+WINDOWS = pa.schema(
+    [
+        *((name, TEXT) for name in ("paper", "table", "dataset_theirs", "variant_theirs")),
+        *((name, WHOLE) for name in ("window", "tokens_published")),
+        ("tokens_ours", WHOLE),
+        *((name, REAL) for name in ("s'_real_published", "s'_real_ours")),
+        *((name, TEXT) for name in ("dataset", "class", "same_tokens_in")),
+    ]
+)
 
 
 def run(request: Request) -> list[Path]:
@@ -101,6 +117,11 @@ def run(request: Request) -> list[Path]:
             (row for name, found in described.items() for row in entropy_rows(name, datasets[name], found)),
             ENTROPY,
         ),
+        "length_alone": (
+            (row for name, found in described.items() for row in length_alone_rows(name, datasets[name], found)),
+            LENGTH_ALONE,
+        ),
+        "windows": (window_rows(datasets, described, published), WINDOWS),
     }
     return [
         path
@@ -204,6 +225,64 @@ def entropy_rows(name: str, dataset: Json, described: Json) -> Iterator[Row]:
                 **{column: _at(measured, path) for column, path in APPROXIMATE_ENTROPY_COLUMNS.items()},
                 **others,
             }
+
+
+def length_alone_rows(name: str, dataset: Json, described: Json) -> Iterator[Row]:
+    """A row a (window, order of ApEn): the users' mean |ApEn| beside what it would be if nobody repeated an item."""
+    for window in described["windows"]:
+        for order, measured in window["entropy"]["approximate_entropy"].items():
+            mean, alone = (measured[key]["absolute"] for key in ("user_mean", "without_repeats"))
+            repeats = window["entropy"]["repeats"]
+            yield {
+                "dataset": name,
+                "class": dataset["class"],
+                "window": window["last"],
+                "apen_order": int(order),
+                "users": described["n_users"],
+                "users_with_repeats": repeats["users"],
+                "repeats_percent": None if repeats["share"] is None else 100 * repeats["share"],
+                "user_mean_absolute": mean,
+                "length_alone": alone,
+                "difference": None if mean is None or alone is None else round(mean - alone, 12) + 0.0,
+            }
+
+
+def window_rows(datasets: Json, described: Json, published: list[Published]) -> Iterator[Row]:
+    """A row a published (dataset, window): tokens and S'_real beside ours, and which of our windows has these tokens.
+
+    Ours is the first described dataset of the family whose counts equal those of the same source. A number of tokens
+    that another dataset has to the last digit tells exchanged cells.
+    """
+    ours = {name: facts(found) for name, found in described.items()}
+    every = [number for number in published if number.row["model"] == DATA_SET]
+    printed = {(number.row["dataset"], _source(number), *_measure(number)): number for number in every}
+    for (family, source, measure, window), number in printed.items():
+        if measure != "tokens" or window is None:
+            continue
+        theirs = [other for other in every if other.row["dataset"] == family]
+        alike = [name for name in ours if datasets[name]["family"] == family]
+        name = next((name for name in alike if _same_counts(number, theirs, ours[name]) == "yes"), None)
+        entropy = printed.get((family, source, "s'_real", window))
+        yield {
+            **{key: number.row[key] for key in ("paper", "table")},
+            **{f"{key}_theirs": number.row[key] for key in ("dataset", "variant")},
+            "window": window,
+            "tokens_published": int(number.value),
+            "s'_real_published": entropy and entropy.value,
+            "dataset": name,
+            "class": name and datasets[name]["class"],
+            "tokens_ours": name and ours[name].get(("tokens", window)),
+            "s'_real_ours": name and ours[name].get(("s'_real", window)),
+            "same_tokens_in": ", ".join(_with_tokens(ours, number.value)) or None,
+        }
+
+
+def _with_tokens(ours: dict[str, Facts], tokens: float) -> Iterator[str]:
+    """The described datasets and windows with so many tokens, in words."""
+    for name, found in ours.items():
+        for (measure, window), value in found.items():
+            if measure == "tokens" and value == tokens:
+                yield f"{name} (last {window})"
 
 
 def _description(name: str) -> Json | None:
