@@ -241,7 +241,7 @@ def test_event_by_event_as_whole_rows(form):
     times = torch.randint(0, 10**6, (3, LENGTH), generator=generator).cumsum(1)
     states, found = model.start(3), []
     for place in range(LENGTH):
-        gap = times[:, place] - times[:, place - 1] if place else None
+        gap = times[:, place] - times[:, place - 1]  # of the first item that is nonsense, and not read
         hidden, states = model.step(items[:, place], gap, states)
         found.append(hidden)
     torch.testing.assert_close(torch.stack(found, dim=1), model.hidden_at(items, times), rtol=1e-10, atol=1e-12)
@@ -340,3 +340,39 @@ def test_histories_without_what_is_read_are_refused():
 def test_settings_that_are_refused(changes, found):
     with pytest.raises(ValidationError, match=found):
         HSTUParameters.model_validate(SMALL | changes)
+
+
+def steps_and_gaps():
+    """Rows in which an item is followed by one or two items further, after a gap of 1 or 3 seconds accordingly."""
+    generator, rows, gaps = torch.Generator().manual_seed(2), [], []
+    for _ in range(60):
+        steps = torch.randint(1, 3, (LENGTH,), generator=generator)
+        rows.append((1 + torch.cat([torch.zeros(1, dtype=torch.long), steps.cumsum(0)]) % N_ITEMS).tolist())
+        gaps.append(2 * steps - 1)  # [L], before the items behind the first
+    return sequences_of(rows, N_ITEMS), gaps
+
+
+def learned(rows, query_time):
+    """The loss after some steps on all rows at once."""
+    model = build_sequential(
+        SMALL | {"width": 16, "layers": 1, "query_time": query_time}, N_ITEMS, torch.Generator().manual_seed(3)
+    )
+    view, optimizer = make_view("all_positions", rows), torch.optim.Adam(model.parameters(), lr=1e-2)
+    batch = view.batch(torch.arange(len(view)))
+    for _ in range(45):
+        optimizer.zero_grad()
+        loss = cross_entropy.CrossEntropy().loss(model, batch, Randomness(0))
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+def test_it_learns_what_only_the_gap_before_an_item_tells():
+    """Times are moved by one event, so that the gap before an item tells how far the next one is."""
+    rows, gaps = steps_and_gaps()
+    told = dataclasses.replace(rows, timestamps=torch.cat([torch.cat([one[:1] * 0, one.cumsum(0)]) for one in gaps]))
+    moved = dataclasses.replace(
+        rows, timestamps=torch.cat([torch.cat([one.cumsum(0), one.sum()[None]]) for one in gaps])
+    )
+    assert learned(moved, "current") < 0.5 * learned(moved, "none")
+    assert learned(told.with_next_times(), "next") < 0.5 * learned(told, "current")  # the gap to the next event

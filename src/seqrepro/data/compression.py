@@ -125,7 +125,7 @@ def shannon_bits(values: Int64) -> float:
     if not len(values):
         return float("nan")
     shares = np.unique(values, return_counts=True)[1] / len(values)
-    return float(-(shares @ np.log2(shares)))
+    return float(-(shares * np.log2(shares)).sum())  # a product of vectors would add up as the number of threads has it
 
 
 def zlib_ratio(values: Int64) -> float:

@@ -24,6 +24,7 @@ import numpy as np
 from seqrepro.errors import InputError
 from seqrepro.laws.forms import Curve, Form
 from seqrepro.laws.panels import AXES, Axis, Panel, Row
+from seqrepro.laws.performance_law import r_squared
 from seqrepro.laws.projection import Vector
 from seqrepro.laws.tables import stable
 
@@ -136,8 +137,3 @@ def aicc(squares: float, points: int, free: int) -> float | None:
     if points <= k + 1 or squares <= 0:
         return None
     return points * float(np.log(squares / points)) + 2 * k + 2 * k * (k + 1) / (points - k - 1)
-
-
-def r_squared(values: Vector, predictions: Vector) -> float:
-    """1 - SSE / SST."""
-    return float(1 - ((values - predictions) ** 2).sum() / ((values - values.mean()) ** 2).sum())

@@ -146,11 +146,13 @@ class HSTU(TimedModel):
 
         Args:
             items_B: int64.
-            gaps_B: seconds since the item before; None at the first item of the rows.
+            gaps_B: seconds since the item before; at the first item of the rows not read, and None will do.
             states: from `start`, or from the step before.
         """
         before = states[0]["times"]
-        times = before[:, -1:] + gaps_B[:, None] if gaps_B is not None else torch.zeros_like(items_B)[:, None]
+        times = torch.zeros_like(items_B)[:, None]
+        if before.shape[1] and gaps_B is not None:
+            times = before[:, -1:] + gaps_B[:, None]
         hidden, states = self._extend(items_B[:, None], times, times, states)
         return hidden[:, 0], states
 
