@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import minimize_scalar, nnls
 
+from seqrepro.laws.performance_law import r_squared
 from seqrepro.laws.points import WORDS, Grid, Row
 from seqrepro.laws.projection import Vector
-from seqrepro.laws.scores import r_squared
 from seqrepro.ledger.statistics import t_interval
 
 METRIC = "ndcg@10"
