@@ -6,7 +6,8 @@ depth it is fitted by
     L(N) = A N^-a + c,   a > 0, A >= 0, c >= 0,
 
 the form of the authors' figure (exponent "ad", offset "1/D"), by least squares: for a given exponent the rest is
-linear (and not negative), and the exponent is searched. R2 is in sample.
+linear (and not negative), and the exponent is searched. R2 is in sample; of three depths, as many as there are numbers
+to fit, it says nothing.
 
 Shapes: P points of a grid, S seeds, N depths.
 """
