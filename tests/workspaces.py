@@ -94,6 +94,9 @@ def tiny(parameters: dict) -> dict:
     """The repository's parameters, cut to a few seconds of work."""
     parameters["datasets"]["generated-markov"]["generator"] |= {"users": 60, "items": 25, "mean_length": 8}
     parameters["training"]["cross-entropy-quick"]["budget"] |= {"epochs": 3, "patience": 3}
+    parameters["suites"]["quick"]["experiments"] = {
+        name: scale for name, scale in parameters["suites"]["quick"]["experiments"].items() if "law" not in name
+    }
     parameters["suites"]["quick"]["experiments"]["baselines"]["models"] = [
         "popularity",
         "markov",

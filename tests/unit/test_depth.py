@@ -14,7 +14,7 @@ from seqrepro.training.objectives import cross_entropy, sampled_softmax
 from seqrepro.training.randomness import Randomness
 from seqrepro.training.views import make_view
 
-N_ITEMS, LENGTH, STEPS = 30, 8, 12
+N_ITEMS, LENGTH, STEPS = 30, 6, 10
 SPREAD = 100  # the largest gradient of a block over the smallest, at most
 FAMILIES = {
     "hstu": {"family": "hstu"},
@@ -24,7 +24,7 @@ FAMILIES = {
 }
 SAMPLED = {"negatives": 128, "proposal": "uniform", "correction": "none", "shared": False}
 SAMPLED |= {"temperature": 1.0, "l2_normalise": False}
-FULL = [(3 * row)[: LENGTH + 1] for row in random_rows(12, N_ITEMS, seed=1)]  # of one length: a step is one pass
+FULL = [(3 * row)[: LENGTH + 1] for row in random_rows(8, N_ITEMS, seed=1)]  # of one length: a step is one pass
 PLAIN = sequences_of(FULL, N_ITEMS)
 ROWS = dataclasses.replace(PLAIN, timestamps=torch.arange(len(PLAIN.values)) * 3600)
 RECIPES = {"cross-entropy": None, "sampled softmax": 0.05}  # temperature of cosines

@@ -296,6 +296,7 @@ HARNESS = {
     "seqrepro.config.faults",
     "seqrepro.config.fit",
     "seqrepro.config.generators",
+    "seqrepro.config.law_plan",
     "seqrepro.config.load",
     "seqrepro.config.overrides",
     "seqrepro.config.search",

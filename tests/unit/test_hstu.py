@@ -247,6 +247,15 @@ def test_event_by_event_as_whole_rows(form):
     torch.testing.assert_close(torch.stack(found, dim=1), model.hidden_at(items, times), rtol=1e-10, atol=1e-12)
 
 
+def test_there_is_no_step_beyond_the_positions():
+    model = network(max_length=2, spare=1)
+    states = model.start(1)
+    for _ in range(3):
+        _, states = model.step(torch.tensor([3]), torch.tensor([60]), states)
+    with pytest.raises(NotImplementedError, match="a row has 3 items"):
+        model.step(torch.tensor([3]), torch.tensor([60]), states)
+
+
 def test_positions_that_ask_from_the_next_event_have_no_form_step_by_step():
     with pytest.raises(NotImplementedError, match="query_time next"):
         network(query_time="next").start(1)

@@ -84,9 +84,14 @@ def test_its_optimizer_is_adamw_without_decay():
     torch.testing.assert_close(weights[0].weight, weights[1].weight, rtol=1e-6, atol=1e-7)
 
 
+@pytest.fixture(scope="module")
+def parameters():
+    return load_parameters(ROOT / "params.yaml")
+
+
 @pytest.mark.parametrize("model", CLAIMED)
-def test_the_claimed_models_have_it(model):
-    setup = setup_of(load_parameters(ROOT / "params.yaml"), model, "ml-1m-assembled")
+def test_the_claimed_models_have_it(parameters, model):
+    setup = setup_of(parameters, model, "ml-1m-assembled")
     recipe, architecture = setup.training, setup.architecture
     found = recipe.objective.canonical()
     assert found == SAMPLED | {"negatives": 128}

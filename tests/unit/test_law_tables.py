@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from seqrepro.config.law_plan import OWN_TABLES
 from seqrepro.config.suite_plan import LAWS
 from seqrepro.errors import InputError
 from seqrepro.laws import refit
@@ -24,7 +25,7 @@ from seqrepro.request import Request
 REGISTRY = Path(__file__).parents[2] / "registry" / "papers" / "performance_law"
 POINTS, PUBLISHED = REGISTRY / "published_points.csv", REGISTRY / "published_r2.csv"
 NUMBERS = REGISTRY / "published.csv"
-ROWS = {"r2": 20, "forms": 20, "optima": 20, "constrained": 80, "data_factor": 18, "printed": 242}
+ROWS = {"duplication": 28, "r2": 20, "forms": 20, "optima": 20, "constrained": 80, "data_factor": 18, "printed": 242}
 
 # The integer 1 / p1 with which the published R2 is known to be reproduced to six digits.
 KNOWN_PF1 = {
@@ -76,7 +77,7 @@ def tables(tmp_path_factory):
     request = request_for(tmp_path, POINTS.read_text(), PUBLISHED.read_text(), [2, 4, 8, 12, 14, 16, 20])
     written = refit.run(request)
     assert sorted(path.name for path in written) == sorted(
-        f"{name}.{end}" for name in LAWS for end in ("csv", "parquet")
+        f"{name}.{end}" for name in (*LAWS, *OWN_TABLES) for end in ("csv", "parquet")
     )
     return {name: pq.read_table(tmp_path / "laws" / f"{name}.parquet").to_pylist() for name in LAWS}
 

@@ -237,3 +237,19 @@ def test_a_request_with_a_missing_key(tmp_path):
     path.write_text('{"step": "train"}')
     with pytest.raises(InputError, match=r"request.json: not a request \("):
         read_request(path, "train")
+
+
+def test_laws_are_refitted_beside_descriptions_of_public_data(make_plan, change):
+    change(
+        "    description: a dataset that is downloaded",
+        "    description: real data\n    refit: {inverse_p1: [2], draws: 5, seed: 1}",
+    )
+    temporal = "temporal: {validation_share: 0.1, test_share: 0.1}"
+    change(
+        "protocols:\n", f"measures: {{windows: [25], orders: [1], lempel_ziv_tokens: 9, {temporal}}}\n\nprotocols:\n"
+    )
+    change("baselines: {datasets: [movies], seeds: [1]}", "baselines: {datasets: [movies, toy], seeds: [1]}")
+    (request,) = make_plan("public").of("refit").values()
+    assert [name for name in request.inputs if not name.startswith("registry/")] == [
+        "results/datasets/movies/statistics.json"
+    ]

@@ -90,6 +90,16 @@ def test_times_stay_with_what_is_drawn():
         assert set(triples) < of_item
 
 
+@pytest.mark.parametrize("kind", ["replace_random", "repeat_recent", "repeat_users"])
+def test_other_items_in_the_same_places_have_the_times_of_these(kind):
+    split = timed_split()
+    made = seen(split, DATA[kind], 3)
+    for name in ("train", "train_and_validation", "whole"):
+        before, after = getattr(split, name), getattr(made, name)
+        assert torch.equal(before.timestamps, after.timestamps) and torch.equal(before.offsets, after.offsets)
+        assert not torch.equal(before.values, after.values)
+
+
 def test_noise_never_tells_a_held_out_item():
     """With four items, two of them held out, half of all uniform draws would."""
     rows = sequences_of([[1, 1, 1, 1, 2, 3]] * 200, 4)

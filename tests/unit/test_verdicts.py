@@ -232,7 +232,10 @@ def test_false_positives_are_rare(seeds):
 
 ANY = {"id": "T1", "statement": "", "origin": "paper", "source": "", "basis": "known", "family": "x"}
 TABLE = "dataset,max_length,r2,linear\nml-1m,100,0.9,0.5\nbooks,50,0.6,0.7\nbooks,25,,0.7\n"
-OWN = "points,dataset,data_class,r2\npublished,books,,0.9\nown,beauty,primary,0.6\nown,made,generated,0.2\n"
+OWN = (
+    "points,dataset,data_class,seeds,r2\npublished,books,,,0.9\nown,beauty,primary,3,0.6\nown,toys,primary,1,0.1\n"
+    "own,made,generated,2,0.2\n"
+)
 
 
 @pytest.fixture
@@ -270,6 +273,11 @@ def test_rows_of_generated_data_count_for_controls_alone(of_table):
     assert of_table(table="laws/own.csv", above=0.5, where={"points": "own"}).rows == (1, 1)
     assert of_table(table="laws/own.csv", above=0.5, where={"dataset": "made"}).missing == "it has no row"
     assert of_table(table="laws/own.csv", above=0.5, of_controls=True).rows == (0, 1)
+
+
+def test_a_row_of_one_seed_decides_nothing(of_table):
+    assert of_table(table="laws/own.csv", above=0.5, where={"dataset": ["toys", "beauty"]}).rows == (1, 1)
+    assert of_table(table="laws/own.csv", above=0.5, where={"dataset": "toys"}).missing == "it has no row"
 
 
 def test_a_range_has_two_ends(of_table):

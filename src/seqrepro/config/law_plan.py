@@ -15,11 +15,7 @@ READ = ("metrics.json", "history.parquet", "ranks.parquet")
 ALL = "all"  # of the data
 OWN_TABLES = {
     "points": ("", ""),  # hundreds of rows: not shown in the report
-    "own": (
-        "Fits of the Performance Law to our own runs",
-        "A row a panel: one model on one dataset with one amount of data, one longest history and one metric; values "
-        "are means over seeds. Held out: the largest level of an axis.",
-    ),
+    "own": ("", ""),  # as many columns as forms.csv
     "losses": (
         "Training loss by depth in our own runs",
         "Last change: of the deepest model against the next one, mean over seeds with a 95 % t interval. The loss is "

@@ -105,9 +105,10 @@ class _Suite:
         return [self.file(f"laws/{name}.csv") for name in OWN_TABLES] if self.own_points else []
 
     @cached_property
-    def real(self) -> list[str]:
-        """The surveyed datasets that nobody generated."""
-        return [name for name, told in self.described(self.surveyed).items() if told["class"] != "generated"]
+    def public(self) -> list[str]:
+        """The surveyed datasets that others published."""
+        told = self.described(self.surveyed)
+        return [name for name in told if told[name]["class"] not in ("generated", "user")]
 
     @cached_property
     def varied(self) -> list[dict[str, Any]]:
@@ -162,7 +163,7 @@ class _Suite:
     def refit(self, refit: Refit) -> tuple[Path, Request]:
         names = ("published_points", "published_r2", "published")
         inputs = [f"{PAPERS}/performance_law/{name}.csv" for name in names]
-        inputs += [f"results/datasets/{name}/statistics.json" for name in self.real]
+        inputs += [f"results/datasets/{name}/statistics.json" for name in self.public]
         inputs += law_files(self.own_points)
         wanted = {"suite": self.name, "pf1": refit.inverse_p1, "draws": refit.draws, "seed": refit.seed}
         wanted["own"] = self.own_points

@@ -15,21 +15,21 @@ With n items in a row and ratio r, each kind with its own draws from the generat
   others: in the order of lengths, equal ones shuffled, each row shows the newest items of the next one that stays.
 - `constant_gaps`, `shuffle_gaps`: the items stay, the gaps between them change (`gaps.py`).
 
-`replace_random`, `repeat_recent` and `repeat_users` leave every row its length: through any window there are as many
-tokens as before, and only their entropy is another.
+`replace_random`, `repeat_recent` and `repeat_users` leave every row its length, and every place its timestamp: through
+any window there are as many tokens as before, and only their entropy is another.
 
 `share_of_rows` and `share_of_items` draw what is left of rows. They are nested: with the same seed, a larger share has
 all that a smaller one has.
 
 A ratio is taken as the decimal number that is written: 0.1 of 30 is 3. Timestamps
-stay where an item keeps its place among the others; `shuffle`, `insert_random`, `swap`, `duplicate` and what leaves
-every row its length lose them.
+stay where an item keeps its place among the others; `shuffle`, `insert_random`, `swap` and `duplicate` lose them.
 
 Shapes: U rows, N values, K drawn items.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -125,13 +125,13 @@ def _replace_random(rows: Sequences, wanted: Parameters, generator: torch.Genera
     places = _chosen(rows.lengths, _share(rows.lengths, decimal(_ratio(wanted))), generator)
     values = rows.values.clone()
     values[places] = draw(rows.rows[places], generator)
-    return _with_values(rows, values, rows.offsets)
+    return replace(rows, values=values)
 
 
 def _repeat_recent(rows: Sequences, wanted: Parameters, _: torch.Generator, __: Draw) -> Sequences:
     blocks = _share(rows.lengths, decimal(wanted["share"]))
     back = rows.later_items % blocks[rows.rows]
-    return _with_values(rows, rows.values[rows.offsets[1:][rows.rows] - 1 - back], rows.offsets)
+    return replace(rows, values=rows.values[rows.offsets[1:][rows.rows] - 1 - back])
 
 
 def _repeat_users(rows: Sequences, wanted: Parameters, generator: torch.Generator, _: Draw) -> Sequences:
@@ -142,7 +142,7 @@ def _repeat_users(rows: Sequences, wanted: Parameters, generator: torch.Generato
     staying = stays[order].nonzero().flatten()
     source = torch.empty_like(order)
     source[order] = order[staying[torch.searchsorted(staying, index_range(order))]]
-    return _with_values(rows, rows.values[ranges(rows.offsets[1:][source] - rows.lengths, rows.lengths)], rows.offsets)
+    return replace(rows, values=rows.values[ranges(rows.offsets[1:][source] - rows.lengths, rows.lengths)])
 
 
 def _constant_gaps(rows: Sequences, _: Parameters, generator: torch.Generator, __: Draw) -> Sequences:

@@ -6,7 +6,8 @@ depth it is fitted by
     L(N) = A N^-a + c,   a > 0, A >= 0, c >= 0,
 
 the form of the authors' figure (exponent "ad", offset "1/D"), by least squares: for a given exponent the rest is
-linear (and not negative), and the exponent is searched. R2 is in sample.
+linear (and not negative), and the exponent is searched. R2 is in sample; of three depths, as many as there are numbers
+to fit, it says nothing.
 
 Shapes: P points of a grid, S seeds, N depths.
 """
@@ -18,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import minimize_scalar, nnls
 
+from seqrepro.laws.performance_law import r_squared
 from seqrepro.laws.points import WORDS, Grid, Row
 from seqrepro.laws.projection import Vector
-from seqrepro.laws.scores import r_squared
 from seqrepro.ledger.statistics import t_interval
 
 METRIC = "ndcg@10"

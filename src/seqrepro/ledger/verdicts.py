@@ -158,8 +158,7 @@ def _of_table(part: Tabulated, grounds: Grounds, bars: Mapping[str, str]) -> Fin
         if absent := [value for value in values if value not in set(present)]:
             return Finding(part.table, True, missing=f"it has no row where {column} is {absent[0]}")
         rows = rows[present.isin(values)]
-    if "data_class" in rows:
-        rows = rows[(rows.data_class == "generated") == grounds.of_controls]
+    rows = _deciding(rows, grounds.of_controls)
     if rows.empty:
         return Finding(part.table, True, missing="it has no row")
     if "dataset" in rows:
@@ -167,6 +166,13 @@ def _of_table(part: Tabulated, grounds: Grounds, bars: Mapping[str, str]) -> Fin
         if rows.empty:
             return Finding(part.table, True, barred="; ".join(bars[name] for name in shut))
     return Finding(part.table, True, rows=(int(_satisfied(part, rows).sum()), ceil(part.share * len(rows))))
+
+
+def _deciding(rows: pd.DataFrame, of_controls: bool) -> pd.DataFrame:
+    """The rows of a table that may decide: real data for claims and generated ones for controls, and no single seed."""
+    if "data_class" in rows:
+        rows = rows[(rows.data_class == "generated") == of_controls]
+    return rows[rows.seeds != 1] if "seeds" in rows else rows
 
 
 def _satisfied(part: Tabulated, rows: pd.DataFrame) -> pd.Series:

@@ -142,14 +142,19 @@ class HSTU(TimedModel):
         return self._nothing(self.items.weight.new_zeros(rows, 0).long())
 
     def step(self, items_B: Tensor, gaps_B: Tensor | None, states: list[State]) -> tuple[Tensor, list[State]]:
-        """The representation [B, D] at the next item of each row, and the states after it; at most N steps.
+        """The representation [B, D] at the next item of each row, and the states after it.
 
         Args:
             items_B: int64.
             gaps_B: seconds since the item before; at the first item of the rows not read, and None will do.
             states: from `start`, or from the step before.
+
+        Raises:
+            NotImplementedError: there have been N items; one more would move all positions.
         """
         before = states[0]["times"]
+        if before.shape[1] == len(self.positions.weight):
+            raise NotImplementedError(f"a row has {before.shape[1]} items, and there are no more positions")
         times = torch.zeros_like(items_B)[:, None]
         if before.shape[1] and gaps_B is not None:
             times = before[:, -1:] + gaps_B[:, None]

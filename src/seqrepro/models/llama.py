@@ -97,8 +97,8 @@ class SimplifiedHSTUBlock(nn.Module):
         query, state = self.attention(z, angles, past)
         scores = query @ state["keys"].mT * query.shape[-1] ** -0.5
         weights = self.dropout(F.silu(scores.tril(state["keys"].shape[2] - query.shape[2])))
-        mixed = self.mixed_norm((weights @ state["values"]).transpose(1, 2).flatten(2))
-        outputs: Tensor = inputs + self.dropout(self.attention.output(self.gate(z) * mixed))
+        mixed = (weights @ state["values"]).transpose(1, 2).flatten(2).to(inputs.dtype)  # autocast had it narrower
+        outputs: Tensor = inputs + self.dropout(self.attention.output(self.gate(z) * self.mixed_norm(mixed)))
         return outputs, state
 
 

@@ -18,6 +18,7 @@ by the causal mask.
 
 Parameters: (V + 1) D + L D + 2 D + n (4 D^2 + 2 D I + 9 D + I); at D = 64, I = 256 a block has 49,984. S3-Rec's code
 has one row of D more, for a mask that its fine-tuning never shows; `mask_row` adds it, for training that shows it.
+With `cosine_temperature` scores are cosines divided by it, in the loss and in ranking.
 
 Shapes: B rows, L length, D width, V items, I inner width, n layers.
 """

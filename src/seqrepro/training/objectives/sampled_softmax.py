@@ -15,8 +15,8 @@ number of times that an item is expected among the k draws:
   l2_normalise (Zhai et al. 2024).
 
 The draws are one set a target, or one set `shared` by all targets of the batch. With `l2_normalise` h and e are divided
-by their norms (at least 1e-6), in this loss: a model that shall also be ranked by the cosine has to normalise its own
-representations and its own table.
+by their norms (at least 1e-6), in this loss alone: a model that shall also be ranked by the cosine has to normalise its
+own representations and its own table (`cosine_temperature` of an architecture), and needs no temperature here.
 
 Shapes: T targets, k drawn items, D width, V items.
 """
