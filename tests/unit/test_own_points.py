@@ -103,6 +103,15 @@ def test_a_panel_needs_a_whole_seed_and_three_levels():
     assert read(small)[1] == []
 
 
+def test_points_beside_a_grid_that_are_in_it_change_nothing_and_others_leave_it_open():
+    entries = grid()
+    inside, outside = entry("sasrec", "ml-100k", 2, 64, seed=7), entry("sasrec", "ml-100k", 3, 64)
+    write_all([*entries, inside, outside], on_the_law)
+    (found,) = read([*entries, inside])[1]
+    assert found.words["seeds"] == 2
+    assert read([*entries, outside])[1] == []
+
+
 def test_different_data_are_different_panels():
     entries = grid() + grid(data="50 % of the users")
     write_all(entries, on_the_law)

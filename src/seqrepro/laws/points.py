@@ -5,8 +5,9 @@ saw and how that measures, and what came out on the test split. Ranks are among 
 is masked, but not on generated data, where items recur and a masked target would count as a miss.
 
 A panel holds one model, dataset, longest history, amount of data and metric, over N and d, as the paper's panels do. A
-seed counts in a panel if it has run at each planned point of it; a panel is fitted if a seed counts and either axis has
-three levels. Its values are means over these seeds. What is incomplete stands in the table of points, and nowhere else.
+seed counts in a panel if it has run at each planned point of it; a panel is fitted if a seed counts, either axis has
+three levels, and each depth is planned with each width. Its values are means over these seeds. What is incomplete
+stands in the table of points, and nowhere else.
 
 Shapes: P points of a panel, S seeds.
 """
@@ -124,7 +125,8 @@ def own_grids(entries: list[Json], rows: list[Row]) -> Iterator[Grid]:
         places, seeds = dict.fromkeys(map(_place, planned)), dict.fromkeys(entry["seed"] for entry in planned)
         found = [[done.get((key, place, seed)) for place in places] for seed in seeds]
         complete = [[row for row in of_seed if row] for of_seed in found if None not in of_seed]
-        if complete and min(len(set(axis)) for axis in zip(*places, strict=True)) >= LEVELS:
+        levels = [len(set(axis)) for axis in zip(*places, strict=True)]
+        if complete and min(levels) >= LEVELS and len(places) == levels[0] * levels[1]:
             yield Grid(complete)
 
 
