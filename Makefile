@@ -78,8 +78,8 @@ ORACLES := $(VENV)-oracles
 
 test-oracles: $(ORACLES)/.ready
 	PYTHONPATH=src TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $(ORACLES)/bin/python -m pytest -q -p no:cacheprovider \
-		tests/oracles/test_entropy.py tests/oracles/test_sharpness.py tests/oracles/test_pyhessian.py tests/oracles/test_transformers_mamba.py \
-		$(wildcard tests/oracles/test_recbole*.py)
+		tests/oracles/test_entropy.py tests/oracles/test_sharpness.py tests/oracles/test_pyhessian.py \
+		$(wildcard tests/oracles/test_transformers*.py tests/oracles/test_recbole*.py)
 
 $(ORACLES)/.ready: tests/oracles/requirements.txt
 	$(PYTHON) -m venv $(ORACLES)
