@@ -241,6 +241,7 @@ def asked_to_report(facts):
         **{"datasets": facts["datasets"], "runs": facts["runs"]},
         **{"tables": "results/standard/tables", "figures": "results/standard/figures"},
         "verdicts": "results/standard/verdicts/verdicts.json",
+        "laws": None,
         "extra_tables": [{"title": "Refit", "path": "results/standard/laws/r2.csv", "caption": "R2, refitted."}],
         "papers": [{"name": "samrec", **{key: f"registry/papers/samrec/{name}" for key, name in REGISTERED.items()}}],
         "names": {run["folder"]: [[run["model"], run["protocol_name"]]] for run in facts["runs"]},

@@ -25,7 +25,8 @@ from seqrepro.request import Request
 REGISTRY = Path(__file__).parents[2] / "registry" / "papers" / "performance_law"
 POINTS, PUBLISHED = REGISTRY / "published_points.csv", REGISTRY / "published_r2.csv"
 NUMBERS = REGISTRY / "published.csv"
-ROWS = {"duplication": 28, "r2": 20, "forms": 20, "optima": 20, "constrained": 80, "data_factor": 18, "printed": 242}
+ROWS = {"duplication": 28, "r2": 20, "forms": 20, "coefficients": 20, "fitted": 448, "optima": 20}
+ROWS |= {"constrained": 80, "data_factor": 18, "printed": 242}
 
 # The integer 1 / p1 with which the published R2 is known to be reproduced to six digits.
 KNOWN_PF1 = {

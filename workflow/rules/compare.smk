@@ -74,6 +74,8 @@ rule refit:
         ),
         multiext("results/{suite}/laws/r2", ".parquet", ".csv"),
         multiext("results/{suite}/laws/forms", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/coefficients", ".parquet", ".csv"),
+        multiext("results/{suite}/laws/fitted", ".parquet", ".csv"),
         multiext("results/{suite}/laws/optima", ".parquet", ".csv"),
         multiext("results/{suite}/laws/constrained", ".parquet", ".csv"),
         multiext("results/{suite}/laws/data_factor", ".parquet", ".csv"),

@@ -27,12 +27,15 @@ PRINTED = ("family", "variant", "published_variants", "comparable", "caveat")  #
 LAWS: dict[str, str | None] = {  # the tables of a refit, and what the report calls those that it shows
     "r2": "Refit of the published points (Performance Law)",
     "forms": None,
+    "coefficients": "Coefficients of the law, in the sign of the equation",
+    "fitted": None,
     "optima": "The optimum of each panel, with its bootstrap interval",
     "constrained": "The optimum under a constraint",
     "data_factor": "Measures of data: the printed data parameter, and one law for several amounts of our own data",
     "duplication": "Approximate entropy against the share of repeated items",
     "printed": "Printed numbers beside refitted ones",
 }
+DRAWN = ("coefficients", "fitted", "optima", "forms")  # tables of a refit of which the report has figures
 TABLES = (
     *("metrics", "published", "comparisons", "runs", "exposure", "variations", "cost", "compute", "parameters"),
     "searches",
@@ -192,13 +195,15 @@ class _Suite:
             "figures": self.file("figures"),
             "verdicts": self.file("verdicts/verdicts.json"),
             "extra_tables": extra,
+            "laws": self.file("laws") if self.laws else None,
             "papers": papers,
             "names": _names(self.parameters, self.runs),
             "probes": {name: self.parameters.probes[name].kind for run in self.runs for name in run.probes},
         }
         tables = [self.file(f"tables/{name}.parquet") for name in TABLES] + [table["path"] for table in extra]
         registered = [path for paper in papers for key, path in paper.items() if key != "name"]
-        inputs = [*tables, wanted["verdicts"], *registered]
+        drawn = [self.file(f"laws/{name}.parquet") for name in DRAWN] if self.laws else []
+        inputs = [*tables, *drawn, wanted["verdicts"], *registered]
         return self.job("report", "seqrepro.report.site", "report", inputs, wanted)
 
 

@@ -49,8 +49,16 @@ def write_own(folder: Path, rows: list[Row], grids: list[Grid], forms: Mapping[s
 
 def own_optima(grids: Sequence[Grid], inverse_p1: Sequence[int], draws: int, seed: int) -> Iterator[Row]:
     """The rows of `optima.csv` of our own points; arguments as of `interval`."""
-    for words, panel in _panels(grids):
+    for words, panel in own_panels(grids):
         yield words | panel.name | interval(panel, inverse_p1, draws, seed)
+
+
+def own_panels(grids: Sequence[Grid]) -> Iterator[tuple[Row, Panel]]:
+    """Each metric of each grid; where it is the same everywhere, nothing can be fitted."""
+    for grid in grids:
+        for panel in map(grid.panel, FITTED):
+            if np.ptp(panel.values) > 0:
+                yield grid.words, panel
 
 
 def rounded(rows: Iterable[Row]) -> list[Row]:
@@ -59,16 +67,8 @@ def rounded(rows: Iterable[Row]) -> list[Row]:
 
 
 def _fits(grids: Sequence[Grid], forms: Mapping[str, Form]) -> Iterator[Row]:
-    for words, panel in _panels(grids):
+    for words, panel in own_panels(grids):
         yield words | panel.name | scores(panel, forms)
-
-
-def _panels(grids: Sequence[Grid]) -> Iterator[tuple[Row, Panel]]:
-    """Each metric of each grid; where it is the same everywhere, nothing can be fitted."""
-    for grid in grids:
-        for panel in map(grid.panel, FITTED):
-            if np.ptp(panel.values) > 0:
-                yield grid.words, panel
 
 
 def _schema(forms: Mapping[str, Form]) -> pa.Schema:

@@ -7,7 +7,7 @@ are the runs of experiments with `law`, as far as they are there (own.py). Each 
 from pathlib import Path
 
 from seqrepro.errors import InputError
-from seqrepro.laws import duplication
+from seqrepro.laws import duplication, fitted
 from seqrepro.laws.amounts import joint_rows
 from seqrepro.laws.constrained import constrained_rows, items_of
 from seqrepro.laws.data_factor import table_rows
@@ -15,7 +15,7 @@ from seqrepro.laws.duplication import duplication_rows
 from seqrepro.laws.forms import forms, log_linear
 from seqrepro.laws.numbers import Printed, read_numbers
 from seqrepro.laws.optimum import interval
-from seqrepro.laws.own import own_optima, read_own, rounded, write_own
+from seqrepro.laws.own import own_optima, own_panels, read_own, rounded, write_own
 from seqrepro.laws.panels import Panel, read_points
 from seqrepro.laws.printed import Refitted, printed_rows
 from seqrepro.laws.published_r2 import SCHEMA, Published, best_pf1, fits_of, r2_row, read_published
@@ -44,9 +44,12 @@ def run(request: Request) -> list[Path]:
     found = [_refitted(panel, grid, draws, seed, legends, numbers) for panel in panels]
     regressions = list(table_rows(numbers))
     rows, grids = read_own(request.parameters.get("own", []))
+    every_panel = [*panels, *(panel for _, panel in own_panels(grids))]
     tables = {
         "r2": [r2_row(one.panel, one.fits, legends) for one in found],
         "forms": [panel.name | scores(panel, every) for panel in panels],
+        "coefficients": [fitted.coefficient_row(panel, grid) for panel in every_panel],
+        "fitted": [row for panel in every_panel for row in fitted.fitted_rows(panel, every)],
         "optima": [*(one.optimum for one in found), *own_optima(grids, grid, draws, seed)],
         "constrained": [row for one in found for row in one.constrained],
         "data_factor": [*regressions, *rounded(joint_rows(grids))],
@@ -54,6 +57,7 @@ def run(request: Request) -> list[Path]:
         "printed": list(printed_rows(found, legends, numbers, regressions)),
     }
     schemas = {"r2": SCHEMA, "duplication": duplication.SCHEMA}
+    schemas |= {"coefficients": fitted.COEFFICIENTS, "fitted": fitted.FITTED}
     paths = [path for name in tables for path in write_table(request.output, name, tables[name], schemas.get(name))]
     return paths + write_own(request.output, rows, grids, every)
 

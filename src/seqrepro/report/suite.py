@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from seqrepro.errors import InputError
 from seqrepro.files import Json
 from seqrepro.ledger.evidence import Row
+from seqrepro.report import laws
 from seqrepro.report.cells import Environments, RunRecord, StepRecord, read_records, read_steps
 from seqrepro.report.claims import order, read_judged
 from seqrepro.report.drawing import Drawn
@@ -30,6 +31,7 @@ class Suite:
     sections: list[Section]
     papers: list[Paper]
     extras: list[Extra]
+    fits: list[Drawn]  # of the Performance Law
     records: list[RunRecord]
     steps: list[StepRecord]
     environments: Environments
@@ -49,7 +51,7 @@ class Suite:
     def figures(self) -> list[Drawn]:
         """Every figure that was drawn."""
         own = [figure for section in self.sections for figure in section["figures"]]
-        return own + [figure for claim in self.claims for figure in claim["effects"]]
+        return [*own, *self.fits] + [figure for claim in self.claims for figure in claim["effects"]]
 
     @property
     def verdicts_csv(self) -> Path:
@@ -101,6 +103,7 @@ def read_suite(wanted: Json) -> Suite:
         sections=read_sections(wanted, rows),
         papers=_papers(wanted),
         extras=extras,
+        fits=laws.figures(Path(wanted["figures"]), Path(wanted["laws"]) if wanted["laws"] else None),
         records=records,
         steps=steps,
         environments=environments,

@@ -23,6 +23,9 @@ def page(suite: Suite, paper: Paper) -> dict[str, Any]:
         "missing": _missing(paper.claims),
         "beside": tables.places(own, suite.wanted["datasets"], suite.wanted["runs"]),
         "sections": [_shown(section, paper) for section in suite.sections if paper.name in section["papers"]],
+        "fits": suite.fits
+        if any("laws" in Path(extra.path).parts for extra in suite.extras if extra.path in read)
+        else [],
         "extras": [extra for extra in suite.extras if extra.path in read and extra.lines],
         "runs": _runs(suite, paper),
     }
