@@ -63,7 +63,8 @@ def write_run(one: Entry, metric: float, loss: float = 1.0) -> None:
     folder = Path(one["folder"])
     values = dict.fromkeys(("hit_rate@10", "ndcg@10", "hit_rate@50", "ndcg@50"), metric)
     ways = {"masked": {"pessimistic": values}, "unmasked": {"pessimistic": dict.fromkeys(values, 0.9)}}
-    told = {"parameters": 100, "best_epoch": 2, "epochs": 3, "metrics": {"test": ways}}
+    before = {way: {"pessimistic": dict.fromkeys(values, metric + 0.1)} for way in ways}
+    told = {"parameters": 100, "best_epoch": 2, "epochs": 3, "metrics": {"test": ways, "validation": before}}
     write_json(folder / "metrics.json", told)
     losses = {"train_loss": [loss + 1, loss, loss - 0.5], "is_best": [False, True, False]}
     write_parquet(folder / "history.parquet", pa.table(losses))

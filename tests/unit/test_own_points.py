@@ -44,6 +44,7 @@ def test_a_point_says_what_ran_and_what_came_out():
     (row,) = read_points([one, entry("sasrec", "ml-100k", 4, 16)])
     assert (row["n_blocks"], row["d_emb"], row["data"], row["masking"]) == (2, 16, "all", "masked")
     assert (row["hit_rate@10"], row["ndcg@50"], row["test_nll"], row["validation_nll"]) == (0.25, 0.25, 3.0, 1.0)
+    assert (row["validation_ndcg@10"], row["validation_hit_rate@10"]) == (0.35, 0.35)
     assert (row["train_loss"], row["train_loss_last"]) == (3.0, 2.5)
     assert (row["tokens"], row["apen"], row["s_real"], row["zlib"]) == (1234.0, 0.02, 2.0, 0.2)
 
