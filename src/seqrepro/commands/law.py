@@ -8,9 +8,10 @@ from seqrepro.config.requests import SuitePlan
 from seqrepro.errors import InputError
 from seqrepro.laws.candidates import BUDGETS, candidates
 from seqrepro.laws.points import FITTED, VALIDATION, Grid, own_grids, read_points
-from seqrepro.laws.predict import Prediction, predict
+from seqrepro.laws.predict import BEYOND, Prediction, predict
 
 DRAWS, SEED = 200, 1
+UNBOUND = f"no larger budget gives another shape, of those up to {BEYOND} times the grid"
 NAMES = ("dataset", "model", "data", "max_length")  # of a grid
 
 
@@ -31,12 +32,12 @@ def lines(grid: Grid, found: Prediction, kind: str, given: argparse.Namespace) -
     words = grid.words
     told = [
         f"{words['dataset']}, {words['title']}, training on {words['data']}, L = {words['max_length']}: validation "
-        f"{given.metric} of {words['n_points']} shapes, {words['seeds']} seeds; R2 of the law {found.r2:.3f}",
-        f"best within {given.budget}: {found.n_blocks} blocks, width {found.d_emb}",
-        f"  95 %: {found.depths[0]:g} to {found.depths[1]:g} blocks, width {found.widths[0]:g} to {found.widths[1]:g}",
+        f"{given.metric} of {words['n_points']} shapes, seeds: {words['seeds']}; R2 of the law {found.r2:.3f}",
+        f"best within {given.budget}: depth {found.n_blocks}, width {found.d_emb}",
+        f"  95 %: depth {found.depths[0]:g} to {found.depths[1]:g}, width {found.widths[0]:g} to {found.widths[1]:g}",
         f"  validation {given.metric} {found.value:.4f} [{found.values[0]:.4f}, {found.values[1]:.4f}] by the law",
         f"  cost: {found.cost:,.4g} {BUDGETS[kind]}",
-        "  the budget binds: a larger one gives another shape" if found.is_bound else "  no larger budget would help",
+        "  the budget binds: a larger one gives another shape" if found.is_bound else f"  {UNBOUND}",
     ]
     return [*told, *(f"  EXTRAPOLATED: {what}" for what in found.beyond)]
 
