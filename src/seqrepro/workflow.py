@@ -123,8 +123,10 @@ class Workflow:
         return [name for request in self.plan.of("survey").values() for name in request.inputs]
 
     def refitted(self) -> list[str]:
-        """What the laws are fitted to beside the published points: descriptions of real data."""
-        return [name for request in self.plan.of("refit").values() for name in request.inputs if name.startswith("res")]
+        """What the laws are fitted to beside the published points: descriptions of real data, our own runs."""
+        return [
+            name for request in self.plan.of("refit").values() for name in request.inputs if name.startswith("results/")
+        ]
 
     def refits(self) -> list[str]:
         """The refitted laws, if the suite asks for them."""

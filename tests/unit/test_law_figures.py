@@ -10,7 +10,7 @@ from seqrepro.laws import fitted
 from seqrepro.laws.forms import forms
 from seqrepro.laws.optimum import interval
 from seqrepro.laws.panels import Panel
-from seqrepro.laws.performance_law import Parameters
+from seqrepro.laws.performance_law import Parameters, best_of, fits
 from seqrepro.laws.scores import scores
 from seqrepro.laws.tables import write_table
 from seqrepro.report.laws import figures
@@ -26,6 +26,10 @@ def panel(dataset="ml-100k", points="published", noise=0.0):
     return Panel(points, "sasrec", dataset, 50, "all", "ndcg@10", N, D, values)
 
 
+def law(one):
+    return best_of(fits(one.n_blocks, one.d_emb, one.values, [1 / pf1 for pf1 in GRID]))
+
+
 @pytest.fixture(scope="module")
 def laws(tmp_path_factory):
     """The tables of two published panels, one without a maximum, and one of our own."""
@@ -33,8 +37,8 @@ def laws(tmp_path_factory):
     rising = Panel("published", "sasrec", "books", 50, "all", "ndcg@10", N, D, 0.1 + 0.01 * np.log(N * D))
     panels = [panel(noise=1e-4), rising, panel("toys", "own")]
     rows = {
-        "coefficients": [fitted.coefficient_row(one, GRID) for one in panels],
-        "fitted": [row for one in panels for row in fitted.fitted_rows(one, every)],
+        "coefficients": [fitted.coefficient_row(one, law(one)) for one in panels],
+        "fitted": [row for one in panels for row in fitted.fitted_rows(one, law(one), every)],
         "optima": [one.name | interval(one, GRID, 10, 1) for one in panels],
         "forms": [one.name | scores(one, every) for one in panels[:2]],
     }
@@ -44,14 +48,14 @@ def laws(tmp_path_factory):
 
 
 def test_coefficients_are_those_of_the_law_behind_the_points():
-    found = fitted.coefficient_row(panel(), GRID)
+    found = fitted.coefficient_row(panel(), law(panel()))
     for name in fitted.WEIGHTS:
         assert found[name] == pytest.approx(getattr(TRUE, name), rel=1e-3), name
     assert found["r2"] == pytest.approx(1)
 
 
 def test_each_point_has_its_value_and_that_of_every_form():
-    rows = list(fitted.fitted_rows(panel(), forms(GRID)))
+    rows = list(fitted.fitted_rows(panel(), law(panel()), forms(GRID)))
     assert [(row["n_blocks"], row["d_emb"]) for row in rows] == list(zip(N, D, strict=True))
     assert [row["law"] for row in rows] == pytest.approx([row["value"] for row in rows], abs=1e-7)
     straight = np.linalg.lstsq(np.column_stack([np.ones_like(N), np.log(N), np.log(D)]), panel().values, rcond=None)[0]

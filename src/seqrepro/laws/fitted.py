@@ -4,37 +4,34 @@
 w2 with the other sign. `fitted` has a row a point: its value, and that of each form.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
 from seqrepro.laws.forms import Form
 from seqrepro.laws.panels import Panel, Row
-from seqrepro.laws.performance_law import best_of, fits
+from seqrepro.laws.performance_law import Fit
 from seqrepro.laws.tables import stable
 
-COMPARED = ("law", "quadratic", "power", "log_linear")
+OTHERS = ("quadratic", "power", "log_linear")
 WEIGHTS = ("w1", "w2", "w3", "w4", "p1", "constant")
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
-PANEL = [
-    *((name, TEXT) for name in ("points", "model", "dataset")),
-    ("max_length", WHOLE),
-    *((name, TEXT) for name in ("data", "metric")),
-]
-COEFFICIENTS = pa.schema([*PANEL, *((name, REAL) for name in (*WEIGHTS, "r2"))])
-FITTED = pa.schema([*PANEL, *((name, REAL) for name in ("n_blocks", "d_emb", "value", *COMPARED))])
+PANEL = ("points", "model", "dataset", "max_length", "data", "metric")  # what names one
+KEYS = [(name, WHOLE if name == "max_length" else TEXT) for name in PANEL]
+COEFFICIENTS = pa.schema([*KEYS, *((name, REAL) for name in (*WEIGHTS, "r2"))])
+FITTED = pa.schema([*KEYS, *((name, REAL) for name in ("n_blocks", "d_emb", "value", "law", *OTHERS))])
 
 
-def coefficient_row(panel: Panel, inverse_p1: Sequence[int]) -> Row:
-    """The law with the best p1 of a grid of 1/p1."""
-    best = best_of(fits(panel.n_blocks, panel.d_emb, panel.values, [1 / one for one in inverse_p1]))
-    return panel.name | {name: stable(getattr(best.parameters, name)) for name in WEIGHTS} | {"r2": stable(best.r2)}
+def coefficient_row(panel: Panel, law: Fit) -> Row:
+    """The law as it was fitted to a panel."""
+    return panel.name | {name: stable(getattr(law.parameters, name)) for name in WEIGHTS} | {"r2": stable(law.r2)}
 
 
-def fitted_rows(panel: Panel, forms: Mapping[str, Form]) -> Iterator[Row]:
-    """The points of a panel, with what some forms make of them."""
+def fitted_rows(panel: Panel, law: Fit, forms: Mapping[str, Form]) -> Iterator[Row]:
+    """The points of a panel, with what the law and some other forms make of them."""
     sizes = panel.n_blocks, panel.d_emb
-    curves = {name: forms[name].fit(*sizes, panel.values).predict(*sizes) for name in COMPARED}
+    curves = {"law": law.parameters.predict(*sizes)}
+    curves |= {name: forms[name].fit(*sizes, panel.values).predict(*sizes) for name in OTHERS}
     for place, (n, d, value) in enumerate(zip(*sizes, panel.values, strict=True)):
         told = {name: stable(float(curve[place])) for name, curve in curves.items()}
         yield panel.name | {"n_blocks": float(n), "d_emb": float(d), "value": stable(float(value))} | told

@@ -17,6 +17,7 @@ from seqrepro.laws.numbers import Printed, read_numbers
 from seqrepro.laws.optimum import interval
 from seqrepro.laws.own import own_optima, own_panels, read_own, rounded, write_own
 from seqrepro.laws.panels import Panel, read_points
+from seqrepro.laws.performance_law import best_of
 from seqrepro.laws.printed import Refitted, printed_rows
 from seqrepro.laws.published_r2 import SCHEMA, Published, best_pf1, fits_of, r2_row, read_published
 from seqrepro.laws.scores import in_sample, scores
@@ -44,12 +45,13 @@ def run(request: Request) -> list[Path]:
     found = [_refitted(panel, grid, draws, seed, legends, numbers) for panel in panels]
     regressions = list(table_rows(numbers))
     rows, grids = read_own(request.parameters.get("own", []))
-    every_panel = [*panels, *(panel for _, panel in own_panels(grids))]
+    laws = [(one.panel, one.best) for one in found]
+    laws += [(panel, best_of(list(fits_of(panel, grid).values()))) for _, panel in own_panels(grids)]
     tables = {
         "r2": [r2_row(one.panel, one.fits, legends) for one in found],
         "forms": [panel.name | scores(panel, every) for panel in panels],
-        "coefficients": [fitted.coefficient_row(panel, grid) for panel in every_panel],
-        "fitted": [row for panel in every_panel for row in fitted.fitted_rows(panel, every)],
+        "coefficients": [fitted.coefficient_row(panel, law) for panel, law in laws],
+        "fitted": [row for panel, law in laws for row in fitted.fitted_rows(panel, law, every)],
         "optima": [*(one.optimum for one in found), *own_optima(grids, grid, draws, seed)],
         "constrained": [row for one in found for row in one.constrained],
         "data_factor": [*regressions, *rounded(joint_rows(grids))],

@@ -3,8 +3,9 @@
 Shape suffixes: U users, S seeds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ def collect(runs: Iterable[Json]) -> list[Evidence]:
     for group in by_place(found):
         _same_users(group)
     return found
+
+
+def grouped(rows: Iterable[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+    """Rows by the values of some columns, groups in the order of their first rows."""
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return tuple(row[name] for name in names)
+
+    rows = list(rows)
+    order = {key: number for number, key in enumerate(dict.fromkeys(map(place, rows)))}
+    for key, own in groupby(sorted(rows, key=lambda row: order[place(row)]), place):
+        yield key, list(own)
 
 
 def by_place(evidence: list[Evidence]) -> list[list[Evidence]]:

@@ -13,7 +13,6 @@
 
 import statistics as spread
 from collections.abc import Iterator
-from itertools import groupby
 from math import atanh, sqrt, tanh
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pyarrow as pa
 from scipy import stats
 
 from seqrepro.files import Json, read_json
-from seqrepro.ledger.evidence import Row, seed_folder
+from seqrepro.ledger.evidence import Row, grouped, seed_folder
 from seqrepro.ledger.measurements import read_measurements
 from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.tables import REAL, TEXT, WHOLE, complete, markdown, write_table, write_texts
@@ -96,10 +95,10 @@ def variation_rows(entry: Json) -> list[Row]:
 def robustness_rows(rows: list[Row]) -> Iterator[Row]:
     """Each model alone, and against each other of its experiment, for each setting and metric."""
     rows = [row for row in rows if row["measure"] in METRICS and row["plain"]]
-    for (dataset, _, setting, metric), own in _grouped(rows, "dataset", "experiment", "setting", "measure"):
+    for (dataset, _, setting, metric), own in grouped(rows, "dataset", "experiment", "setting", "measure"):
         changes = {
             model: {row["seed"]: row["value"] / row["plain"] - 1 for row in of_model}
-            for (model,), of_model in _grouped(own, "model")
+            for (model,), of_model in grouped(own, "model")
         }
         told = {"dataset": dataset, "data_class": own[0]["data_class"], "training": setting, "metric": metric}
         for model, mine in changes.items():
@@ -111,7 +110,7 @@ def robustness_rows(rows: list[Row]) -> Iterator[Row]:
 def correlation_rows(rows: list[Row]) -> Iterator[Row]:
     """Each measure of sharpness with each metric, over all settings and seeds of a model."""
     keys = ("dataset", "experiment", "model", "variation")
-    for place, own in _grouped(rows, *keys):
+    for place, own in grouped(rows, *keys):
         values = {
             name: {(row["setting"], row["seed"]): row["value"] for row in own if row["measure"] == name}
             for name in (*MEASURES, *METRICS)
@@ -136,14 +135,6 @@ def _accuracies(folder: Path, recurring: bool) -> dict[str, float]:
 def _measured(path: Path) -> Iterator[tuple[str, float]]:
     found = read_measurements(path) if path.is_file() else []
     return ((one.measure, one.value) for one in found if one.measure in (*MEASURES, PACE) and one.at is None)
-
-
-def _grouped(rows: list[Row], *names: str) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
-    """Rows by the values of some columns, in order of first appearance."""
-    places = list(dict.fromkeys(tuple(row[name] for name in names) for row in rows))
-    ordered = sorted(rows, key=lambda row: places.index(tuple(row[name] for name in names)))
-    for place, own in groupby(ordered, key=lambda row: tuple(row[name] for name in names)):
-        yield place, list(own)
 
 
 def _advantage(mine: dict[int, float], theirs: dict[int, float]) -> Row:
@@ -176,7 +167,7 @@ def _rank_correlation(pairs: list[tuple[float, float]]) -> Row:
 def _robustness_markdown(rows: list[Row]) -> str:
     """One table a dataset."""
     parts = ["# Training on fewer or noisier data\n", f"{_CAPTION}\n" if rows else NO_VARIATIONS]
-    for (dataset, metric), own in _grouped(rows, "dataset", "metric"):
+    for (dataset, metric), own in grouped(rows, "dataset", "metric"):
         lines = [
             [
                 row["training"],

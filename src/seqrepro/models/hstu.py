@@ -37,7 +37,7 @@ from seqrepro.config.architectures.hstu import HSTUParameters
 from seqrepro.data.sequences import Sequences
 from seqrepro.models.attention.interface import State
 from seqrepro.models.interfaces import TimedModel
-from seqrepro.models.layers import INITIAL_DEVIATION, draw_uniform, scored, unit
+from seqrepro.models.layers import INITIAL_DEVIATION, comparable, draw_uniform, scored
 
 EPSILON = 1e-6
 BUCKET_WIDTH, LAST_BUCKET = 0.301, 128
@@ -128,8 +128,7 @@ class HSTU(TimedModel):
 
     def item_table(self) -> Tensor:
         """What representations are multiplied by, [V+1, D]; row 0 is padding."""
-        rows = self.items.weight
-        return rows if self.p.cosine_temperature is None else unit(rows)
+        return comparable(self.items.weight, self.p.cosine_temperature)
 
     def start(self, rows: int) -> list[State]:
         """The times, and the keys and values of each block, of rows that have no item yet.

@@ -100,6 +100,11 @@ def scored(states: Tensor, cosine_temperature: float | None) -> Tensor:
     return states if cosine_temperature is None else unit(states) / cosine_temperature
 
 
+def comparable(rows: Tensor, cosine_temperature: float | None) -> Tensor:
+    """Item rows [V+1, D] as they are, or of length 1 where scores are cosines."""
+    return rows if cosine_temperature is None else unit(rows)
+
+
 def draw_uniform(weight: Tensor, inputs: int, generator: torch.Generator) -> None:
     """Draw a weight, or a bias, from U(-1 / sqrt(inputs), 1 / sqrt(inputs)): torch's default for most maps."""
     nn.init.uniform_(weight, -(inputs**-0.5), inputs**-0.5, generator)

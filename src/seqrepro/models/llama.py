@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from seqrepro.config.architectures.llama import LLaMAParameters
 from seqrepro.models.attention.interface import State
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.models.layers import INITIAL_DEVIATION, initialise, scored, unit
+from seqrepro.models.layers import INITIAL_DEVIATION, comparable, initialise, scored
 
 EPSILON, BASE, MULTIPLE = 1e-5, 10_000.0, 32
 
@@ -123,8 +123,7 @@ class LLaMA(SequentialModel):
 
     def item_table(self) -> Tensor:
         """What representations are multiplied by, [V+1, D]; row 0 is padding."""
-        rows = self.items.weight
-        return rows if self.p.cosine_temperature is None else unit(rows)
+        return comparable(self.items.weight, self.p.cosine_temperature)
 
     def start(self, rows: int) -> list[State]:
         """The keys and values of each block, of rows that have no item yet."""

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from seqrepro.config.architectures.sasrec import SASRecParameters
 from seqrepro.data.sequences import index_range
 from seqrepro.models.interfaces import SequentialModel
-from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, initialise, scored, unit
+from seqrepro.models.layers import NORM_EPSILON, PostNormBlock, SelfAttention, comparable, initialise, scored
 
 
 class SASRec(SequentialModel):
@@ -70,7 +70,7 @@ class SASRec(SequentialModel):
         """What representations are multiplied by, [V+1, D]; row 0 is padding."""
         rows = self.items.weight
         rows = rows if len(rows) == self.n_items + 1 else rows[: self.n_items + 1]
-        return rows if self.cosine_temperature is None else unit(rows)
+        return comparable(rows, self.cosine_temperature)
 
     def _positions_of(self, padded_BL: Tensor, table: nn.Embedding) -> Tensor:
         """Position embeddings [L, D], or [B, L, D] where they depend on the length of a row."""

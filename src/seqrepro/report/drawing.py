@@ -143,6 +143,11 @@ def color_of(index: int) -> str:
     return SERIES[index] if index < len(SERIES) else OTHERS
 
 
+def slug(text: str) -> str:
+    """A metric or a setting as part of a file's name."""
+    return text.replace("@", "-at-").replace(", ", "-").replace(" ", "-").replace("_", "-")
+
+
 def layout(count: int, most: int) -> tuple[int, int]:
     """How many panels, or names, stand below each other and beside each other, at most so many."""
     down = ceil(count / most)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import INK, PAPER, SERIES, SOFT, Drawn, color_of, draw, spread
+from seqrepro.report.drawing import INK, PAPER, SERIES, SOFT, Drawn, color_of, draw, slug, spread
 
 ACCURACY_METRICS = ("ndcg@10", "hit_rate@10")
 CURVES = {"validation_ndcg@10": "Validation ndcg@10", "train_loss": "Training loss"}
@@ -41,7 +41,7 @@ def accuracy(folder: Path, dataset: str, title: str, metrics: list[Row]) -> list
                 "alt": f"{metric} of {len(rows)} models on {title}, with 95 % intervals",
                 "caption": f"{metric} on the test split, with 95 % intervals.{note}",
             }
-            stem = folder / f"accuracy-{dataset}-{_slug(metric)}"
+            stem = folder / f"accuracy-{dataset}-{slug(metric)}"
             paint = partial(_paint_accuracy, rows, metric)
             drawn.append(draw(stem, _kept(rows, ACCURACY), ACCURACY, paint, 1.0 + 0.33 * len(rows), **words))
     return drawn
@@ -58,7 +58,7 @@ def learning_curves(folder: Path, dataset: str, title: str, histories: list[Row]
             "alt": f"{label} by epoch on {title}",
             "caption": f"{label} by epoch, one line a seed; a dot marks the epoch that was kept.{level}",
         }
-        stem = folder / f"learning-{dataset}-{_slug(column)}"
+        stem = folder / f"learning-{dataset}-{slug(column.removeprefix('validation_'))}"
         paint = partial(_paint_curves, rows, column, label)
         drawn.append(draw(stem, _kept(rows, HISTORY), HISTORY, paint, 3.6, **words))
     return drawn
@@ -128,10 +128,6 @@ def _by_seed(rows: list[Row]) -> Iterable[Iterable[Row]]:
 def _order(row: Row, trained: list[str]) -> tuple[bool, int, str, int, int]:
     known = row["folder"] in trained
     return known, trained.index(row["folder"]) if known else 0, row["folder"], row["seed"], row["epoch"]
-
-
-def _slug(metric: str) -> str:
-    return metric.removeprefix("validation_").replace("@", "-at-").replace("_", "-")
 
 
 def _kept(rows: list[Row], schema: pa.Schema) -> list[Row]:

@@ -4,9 +4,8 @@ They are made from the tables of step `refit`; published points and our own neve
 differ between panels, so each panel of a surface has colours of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,13 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seqrepro.laws.fitted import FITTED, WEIGHTS
+from seqrepro.laws.fitted import FITTED, PANEL, WEIGHTS
 from seqrepro.laws.performance_law import Parameters
-from seqrepro.ledger.evidence import Row
-from seqrepro.report.drawing import INK, MARKERS, OTHERS, PAPER, SOFT, WIDE, Drawn, color_of, draw_panels, layout
+from seqrepro.ledger.evidence import Row, grouped
+from seqrepro.report.drawing import INK, MARKERS, OTHERS, PAPER, SOFT, WIDE, Drawn, color_of, draw_panels, layout, slug
 
 ACROSS, HIGH = 5, 2.1  # panels side by side, inches of one
 MESH, LEVELS, COLORS, CROSS = 40, 10, "cividis", "#d62728"
-PANEL = ("points", "model", "dataset", "max_length", "data", "metric")
 WHOSE = {"published": "published points", "own": "our own runs"}
 FORMS = {
     "": "the law",
@@ -48,8 +46,8 @@ def figures(folder: Path, laws: Path | None) -> list[Drawn]:
     )
     about = {_panel(row): row for row in coefficients}, {_panel(row): row for row in optima}
     drawn = []
-    for (points, metric), rows in _grouped(fitted, "points", "metric"):
-        panels = [own for _, own in _grouped(rows, *PANEL)]
+    for (points, metric), rows in grouped(fitted, "points", "metric"):
+        panels = [own for _, own in grouped(rows, *PANEL)]
         drawn += [_surfaces(folder, points, metric, panels, *about), _residuals(folder, points, metric, panels)]
     return [*drawn, _held_out(folder, forms)] if forms else drawn
 
@@ -70,7 +68,7 @@ def _surfaces(
         "caption": f"The law fitted to {metric} of {WHOSE[points]}: contours, lighter is better, scales by panel. "
         "Points: the runs, in the same colours. Cross: the optimum with its 95 % intervals, if there is one.",
     }
-    return _draw(folder / f"law-surface-{points}-{_slug(metric)}", panels, paint, words)
+    return _draw(folder / f"law-surface-{points}-{slug(metric)}", panels, paint, words)
 
 
 def _residuals(folder: Path, points: str, metric: str, panels: list[list[Row]]) -> Drawn:
@@ -79,7 +77,7 @@ def _residuals(folder: Path, points: str, metric: str, panels: list[list[Row]]) 
         "caption": f"What the law leaves of {metric} of {WHOSE[points]}, times 1,000, by blocks; a mark a "
         "width, from the smallest (blue circle) upwards. Grey: what the regression on ln N and ln d leaves.",
     }
-    return _draw(folder / f"law-residuals-{points}-{_slug(metric)}", panels, _paint_residuals, words)
+    return _draw(folder / f"law-residuals-{points}-{slug(metric)}", panels, _paint_residuals, words)
 
 
 def _held_out(folder: Path, forms: list[Row]) -> Drawn:
@@ -194,18 +192,3 @@ def _title(row: Row) -> str:
 
 def _panel(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in PANEL)
-
-
-def _grouped(rows: list[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
-    """Rows by the values of some columns, groups in the order of their first rows."""
-
-    def place(row: Row) -> tuple[Any, ...]:
-        return tuple(row[name] for name in names)
-
-    order = {key: number for number, key in enumerate(dict.fromkeys(map(place, rows)))}
-    for key, own in groupby(sorted(rows, key=lambda row: order[place(row)]), place):
-        yield key, list(own)
-
-
-def _slug(metric: str) -> str:
-    return metric.replace("@", "-at-").replace("_", "-")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from seqrepro.ledger.evidence import Row
 from seqrepro.ledger.statistics import t_interval
 from seqrepro.ledger.variations import PACE, VARIATIONS
-from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height
+from seqrepro.report.drawing import MARKERS, PAPER, Drawn, color_of, draw, name_models, names_height, slug
 
 SHOWN = {
     "ndcg@10": "ndcg@10 on the test split",
@@ -35,7 +35,7 @@ def variations(folder: Path, dataset: str, title: str, rows: list[Row]) -> list[
             "caption": f"{SHOWN[measure]} by {group}: mean over seeds with a 95 % t interval. "
             "Dotted: the same model with nothing varied, as its name has it.",
         }
-        stem = folder / f"varied-{dataset}-{experiment}-{_slug(group)}-{_slug(measure)}"
+        stem = folder / f"varied-{dataset}-{experiment}-{slug(group)}-{slug(measure)}"
         paint, height = partial(_paint, listed, group, SHOWN[measure]), 3.2 + names_height(listed)
         drawn.append(draw(stem, listed, VARIATIONS, paint, height, **words))
     return drawn
@@ -72,7 +72,3 @@ def _is_shown(row: Row) -> bool:
 
 def _place(row: Row) -> tuple[str, str, str]:
     return row["experiment"], row["group"], row["measure"]
-
-
-def _slug(text: str) -> str:
-    return text.replace("@", "-at-").replace(", ", "-").replace(" ", "-").replace("_", "-")

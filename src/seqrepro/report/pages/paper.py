@@ -15,7 +15,8 @@ def page(suite: Suite, paper: Paper) -> dict[str, Any]:
     """The words of `<paper>.html`."""
     own = [row for row in suite.rows["published"] if row["paper"] == paper.name]
     results = Path(suite.wanted["verdicts"]).parent.parent
-    read = {(results / table).as_posix() for claim in paper.claims for table in claim["tables"]}
+    tables_read = {table for claim in paper.claims for table in claim["tables"]}
+    read = {(results / table).as_posix() for table in tables_read}
     return {
         "template": "paper.html.j2",
         "paper": paper,
@@ -23,9 +24,7 @@ def page(suite: Suite, paper: Paper) -> dict[str, Any]:
         "missing": _missing(paper.claims),
         "beside": tables.places(own, suite.wanted["datasets"], suite.wanted["runs"]),
         "sections": [_shown(section, paper) for section in suite.sections if paper.name in section["papers"]],
-        "fits": suite.fits
-        if any("laws" in Path(extra.path).parts for extra in suite.extras if extra.path in read)
-        else [],
+        "fits": suite.fits if any(table.startswith("laws/") for table in tables_read) else [],
         "extras": [extra for extra in suite.extras if extra.path in read and extra.lines],
         "runs": _runs(suite, paper),
     }
