@@ -185,9 +185,10 @@ def _name_sizes(sizes: Any, set_ticks: Callable[..., Any]) -> None:
 
 
 def _title(row: Row) -> str:
+    if row["points"] == "published":
+        return f"{row['dataset']}, L = {row['max_length']}"
     data = "" if row["data"] == "all" else f", {row['data']}"
-    model = "" if row["points"] == "published" else f"{row['model']}, "
-    return f"{model}{row['dataset']}, L = {row['max_length']}{data}"
+    return f"{row['model']}, {row['dataset']}\nL = {row['max_length']}{data}"
 
 
 def _panel(row: Row) -> tuple[Any, ...]:
