@@ -142,7 +142,7 @@ def test_without_runs_the_tables_are_empty_and_have_their_columns():
     entries = grid()
     rows, grids = read_own(entries)
     names = {path.stem for path in write_own(Path("laws"), rows, grids, forms([2]))}
-    assert names == {"points", "own", "losses", "frameworks", "interventions"}
+    assert names == {"points", "own", "replicates", "losses", "frameworks", "interventions"}
     for name in names:
         assert pq.read_table(f"laws/{name}.parquet").num_rows == 0
         head = Path(f"laws/{name}.csv").read_text().splitlines()

@@ -16,6 +16,11 @@ ALL = "all"  # of the data
 OWN_TABLES = {
     "points": ("", ""),  # hundreds of rows: not shown in the report
     "own": ("", ""),  # as many columns as forms.csv
+    "replicates": (
+        "What the seeds of our own runs say of the panels",
+        "F tests against the noise between seeds. Shape: a small p says that depth and width matter at all. Attainable: "
+        "about the R2 that the true means would have. Lack of fit: a small p says that the form misses something.",
+    ),
     "losses": (
         "Training loss by depth in our own runs",
         "Last change: of the deepest model against the next one, mean over seeds with a 95 % t interval. The loss is "

@@ -1,4 +1,4 @@
-"""The tables of our own runs: points, fits, optima, losses, architectures, amounts of data, pairs of training sets.
+"""The tables of our own runs: points, fits, replicates, optima, losses, architectures, amounts of data, training sets.
 
 `points.csv` has a row a run, and the others are made from it. Rows of optima and of the joint law stand in one table
 with those of published points, which say `points: published` and `fit: table`.
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqrepro.files import Json
-from seqrepro.laws import frameworks, interventions, losses, points
+from seqrepro.laws import frameworks, interventions, losses, points, replicates
 from seqrepro.laws.forms import Form
 from seqrepro.laws.optimum import interval
 from seqrepro.laws.panels import Panel
@@ -38,6 +38,7 @@ def write_own(folder: Path, rows: list[Row], grids: list[Grid], forms: Mapping[s
     tables: dict[str, tuple[Iterable[Row], pa.Schema]] = {
         "points": (rows, points.SCHEMA),
         "own": (_fits(grids, forms), _schema(forms)),
+        "replicates": (replicates.replicate_rows([panel for _, panel in own_panels(grids)], forms), replicates.SCHEMA),
         "losses": (losses.loss_rows(grids), losses.SCHEMA),
         "frameworks": (frameworks.framework_rows(grids), frameworks.SCHEMA),
         "interventions": (interventions.intervention_rows(rows), interventions.SCHEMA),
