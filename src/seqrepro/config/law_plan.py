@@ -18,8 +18,8 @@ OWN_TABLES = {
     "own": ("", ""),  # as many columns as forms.csv
     "replicates": (
         "What the seeds of our own runs say of the panels",
-        "F tests against the noise between seeds. Shape: a small p says that depth and width matter at all. Attainable: "
-        "about the R2 that the true means would have. Lack of fit: a small p says that the form misses something.",
+        "F tests against the noise between seeds. Shape: a small p says that depth and width matter at all. "
+        "Attainable: about the R2 that the true means would have. Lack of fit: a small p says that the form misses something.",
     ),
     "losses": (
         "Training loss by depth in our own runs",
