@@ -19,7 +19,8 @@ OWN_TABLES = {
     "replicates": (
         "What the seeds of our own runs say of the panels",
         "F tests against the noise between seeds. Shape: a small p says that depth and width matter at all. "
-        "Attainable: about the R2 that the true means would have. Lack of fit: a small p says that the form misses something.",
+        "Attainable: about the R2 that the true means would have. Lack of fit: small if the form "
+        "misses something.",
     ),
     "losses": (
         "Training loss by depth in our own runs",
