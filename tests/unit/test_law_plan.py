@@ -87,7 +87,7 @@ def test_the_judge_and_the_report_get_the_tables(plan):
     assert tables <= set(judge.inputs)
     ((_, report),) = plan.of("report").items()
     shown = {table["path"] for table in report.parameters["extra_tables"]}
-    assert tables - shown == {"results/laws/laws/points.csv", "results/laws/laws/own.csv"}
+    assert tables - shown == {f"results/laws/laws/{name}.csv" for name in ("points", "own", "interventions")}
 
 
 def test_a_suite_without_law_experiments_has_no_tables_of_own_points(write):

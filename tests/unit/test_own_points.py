@@ -12,7 +12,7 @@ from seqrepro.errors import InputError
 from seqrepro.files import write_json
 from seqrepro.laws.forms import forms
 from seqrepro.laws.frameworks import framework_rows
-from seqrepro.laws.interventions import intervention_rows
+from seqrepro.laws.interventions import agreement_rows, intervention_rows
 from seqrepro.laws.losses import fit_loss, loss_rows
 from seqrepro.laws.measures import AMOUNTS, amount, read_measures
 from seqrepro.laws.own import own_optima, read_own, write_own
@@ -142,7 +142,7 @@ def test_without_runs_the_tables_are_empty_and_have_their_columns():
     entries = grid()
     rows, grids = read_own(entries)
     names = {path.stem for path in write_own(Path("laws"), rows, grids, forms([2]))}
-    assert names == {"points", "own", "replicates", "losses", "frameworks", "interventions"}
+    assert names == {"points", "own", "replicates", "losses", "frameworks", "interventions", "agreement"}
     for name in names:
         assert pq.read_table(f"laws/{name}.parquet").num_rows == 0
         head = Path(f"laws/{name}.csv").read_text().splitlines()
@@ -226,6 +226,21 @@ def test_accuracy_that_falls_with_the_measure_agrees_with_it():
     assert times["change"] == over["change"] == pytest.approx(-0.0998)
     assert times["agreement_low"] > 0 > over["agreement_high"]
     assert times["agreement"] == -over["agreement"] and times["seeds"] == 3
+
+
+def test_pairs_are_counted_by_measure():
+    falling = interventions(1.0, lambda one: 0.1 + 0.0101 * one["seed"])
+    unclear = interventions(1.0, lambda one: 0.2 + 0.02 * (one["seed"] - 1.5))
+    found = {row["measure"]: row for row in agreement_rows(falling + unclear) if row["metric"] == "ndcg@10"}
+    counts = [[found[name][key] for key in ("pairs", "agreeing", "opposed", "open")] for name in sorted(found)[-2:]]
+    assert sorted(found)[-2:] == ["tokens * zlib", "tokens / s_real"]
+    assert counts == [[2, 1, 0, 1], [2, 0, 1, 1]]
+
+
+def test_a_pair_of_one_seed_is_not_counted():
+    (row, *_) = interventions(1.0, lambda one: 0.1 + 0.0101 * one["seed"])
+    alone = row | {"agreement_low": None, "agreement_high": None}
+    assert list(agreement_rows([alone])) == []
 
 
 def test_other_tokens_or_the_same_measure_make_no_pair():

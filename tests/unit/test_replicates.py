@@ -62,9 +62,9 @@ def test_a_form_that_is_true_does_not_lack_fit_and_a_false_one_does():
     assert attainable == pytest.approx(truth / (truth + 0.01**2 / 3), abs=0.02)
 
 
-def test_one_seed_and_seeds_that_are_alike_have_no_row():
+def test_one_seed_and_seeds_that_differ_by_a_level_have_no_row():
     assert list(replicate_rows([panel(noise(np.random.default_rng(1), seeds=1))], FORMS)) == []
-    same = np.tile(0.1 + 0.01 * np.log(DEPTHS), (3, 1))
+    same = np.tile(0.1 + 0.01 * np.log(DEPTHS), (3, 1)) + np.array([[0.0], [0.1], [0.3]])
     assert list(replicate_rows([panel(same)], FORMS)) == []
 
 

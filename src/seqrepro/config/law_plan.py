@@ -31,10 +31,11 @@ OWN_TABLES = {
         "Weights of depth and width by architecture",
         "Fits with one p1 for all, in the sign of the authors' script. Intervals are of resampled seeds and residuals.",
     ),
-    "interventions": (
+    "interventions": ("", ""),  # hundreds of pairs, counted below
+    "agreement": (
         "Training sets with the same tokens and another entropy",
-        "Agreement: change of the metric in the direction in which the measure of data changes, with a 95 % t interval "
-        "over seeds; above 0, accuracy follows the measure.",
+        "Pairs of training sets in which accuracy changes in the direction of the measure of data (agreeing), against "
+        "it (opposed), or where the 95 % t interval over seeds holds 0 (open).",
     ),
 }
 

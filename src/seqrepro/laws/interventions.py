@@ -6,7 +6,8 @@ each measure of data that differs by more than that,
     agreement = sign(ln D'_second - ln D'_first) (metric_second - metric_first),
 
 paired by seed, with a 95 % t interval over seeds. Above 0, the metric moves in the direction of D'. Tokens themselves
-predict no change.
+predict no change. Pairs are counted by measure: those whose interval lies above 0, below it, or holds it. Pairs share
+training sets, so that the counts are a summary and no test.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from seqrepro.laws.measures import AMOUNTS, amount
 from seqrepro.laws.points import FITTED, SHAPE, Row
+from seqrepro.ledger.evidence import grouped
 from seqrepro.ledger.statistics import t_interval
 
 SAME = 0.01  # two amounts of data are the same within this difference of logarithms
@@ -34,6 +36,20 @@ SCHEMA = pa.schema(
         *((name, REAL) for name in ("agreement", "agreement_low", "agreement_high")),
     ]
 )
+
+OF_MEASURE = ("model", "title", "dataset", "data_class", "protocol_name", "metric", "measure")
+COUNTS = pa.schema(
+    [*((name, TEXT) for name in OF_MEASURE), *((name, WHOLE) for name in ("pairs", "agreeing", "opposed", "open"))]
+)
+
+
+def agreement_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """A row a model, dataset, metric and measure, from rows of `intervention_rows`: how many pairs agree with it."""
+    for key, pairs in grouped([row for row in rows if row["agreement_low"] is not None], *OF_MEASURE):
+        agreeing = sum(row["agreement_low"] > 0 for row in pairs)
+        opposed = sum(row["agreement_high"] < 0 for row in pairs)
+        told = {"pairs": len(pairs), "agreeing": agreeing, "opposed": opposed, "open": len(pairs) - agreeing - opposed}
+        yield dict(zip(OF_MEASURE, key, strict=True)) | told
 
 
 def intervention_rows(rows: Iterable[Row]) -> Iterator[Row]:

@@ -35,13 +35,15 @@ def write_own(folder: Path, rows: list[Row], grids: list[Grid], forms: Mapping[s
         grids: the complete ones.
         forms: that are fitted to each panel.
     """
+    pairs = list(interventions.intervention_rows(rows))
     tables: dict[str, tuple[Iterable[Row], pa.Schema]] = {
         "points": (rows, points.SCHEMA),
         "own": (_fits(grids, forms), _schema(forms)),
         "replicates": (replicates.replicate_rows([panel for _, panel in own_panels(grids)], forms), replicates.SCHEMA),
         "losses": (losses.loss_rows(grids), losses.SCHEMA),
         "frameworks": (frameworks.framework_rows(grids), frameworks.SCHEMA),
-        "interventions": (interventions.intervention_rows(rows), interventions.SCHEMA),
+        "interventions": (pairs, interventions.SCHEMA),
+        "agreement": (interventions.agreement_rows(pairs), interventions.COUNTS),
     }
     return [
         path for name, (found, schema) in tables.items() for path in write_table(folder, name, rounded(found), schema)

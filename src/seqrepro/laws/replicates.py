@@ -29,6 +29,7 @@ from seqrepro.laws.panels import Panel, Row
 from seqrepro.laws.projection import Vector
 
 TESTED = ("law", "law_half", "log_linear", "quadratic", "power", "additive")
+ROUNDING = 1e-12  # noise below this share of the values is arithmetic
 REAL, WHOLE, TEXT = pa.float64(), pa.int64(), pa.string()
 SCHEMA = pa.schema(
     [
@@ -42,11 +43,13 @@ SCHEMA = pa.schema(
 
 
 def replicate_rows(panels: Sequence[Panel], forms: Mapping[str, Form]) -> Iterator[Row]:
-    """A row a panel of two seeds or more, if they differ."""
+    """A row a panel of two seeds or more that differ by more than a level."""
     for panel in panels:
         values_SP = panel.by_seed
-        if values_SP is not None and np.ptp(values_SP, axis=0).any():
-            yield panel.name | _tests(panel, values_SP, forms)
+        if values_SP is not None and len(values_SP) > 1:
+            error = mean_square(values_SP)
+            if error > (ROUNDING * np.abs(values_SP).max()) ** 2:
+                yield panel.name | _tests(panel, values_SP, error, forms)
 
 
 def mean_square(values_SP: Vector) -> float:
@@ -65,8 +68,7 @@ def f_test(errors_P: Vector, free: int, values_SP: Vector, error: float) -> tupl
     return found, float(f_distribution.sf(found, points - free, (seeds - 1) * (points - 1)))
 
 
-def _tests(panel: Panel, values_SP: Vector, forms: Mapping[str, Form]) -> Row:
-    error = mean_square(values_SP)
+def _tests(panel: Panel, values_SP: Vector, error: float, forms: Mapping[str, Form]) -> Row:
     found, p = f_test(panel.values - panel.values.mean(), 1, values_SP, error)
     told: Row = {"seeds": len(values_SP), "n_points": len(panel.values), "seed_sd": error**0.5}
     told |= {"shape_f": found, "shape_p": p, "attainable_r2": max(0.0, 1 - 1 / found) if found > 0 else 0.0}
