@@ -21,9 +21,9 @@ def one_row(by_seed):
     return row
 
 
-def noise(stream, seeds=3):
+def noise(stream, seeds=3, spread=1):
     """Each seed at a level of its own, and each run with noise."""
-    return stream.normal(0, 0.1, (seeds, 1)) + stream.normal(0, 0.01, (seeds, len(DEPTHS)))
+    return stream.normal(0, 0.1, (seeds, 1)) + spread * stream.normal(0, 0.01, (seeds, len(DEPTHS)))
 
 
 def test_the_squares_are_those_of_a_regression_on_seeds_and_points():
@@ -71,3 +71,11 @@ def test_one_seed_and_seeds_that_differ_by_a_level_have_no_row():
 def test_a_form_with_as_many_numbers_as_points_has_no_p_value():
     values = noise(np.random.default_rng(1))
     assert f_test(np.zeros(values.shape[1]), values.shape[1], values, 1.0) == (0.0, None)
+
+
+def test_noise_that_differs_between_points_is_told():
+    stream = np.random.default_rng(5)
+    even = [one_row(noise(stream))["equal_noise_p"] for _ in range(100)]
+    uneven = one_row(noise(stream, spread=np.where(WIDTHS == 16, 10, 1)))
+    assert np.mean(np.array(even) < 0.05) < 0.15
+    assert uneven["equal_noise_p"] < 1e-3

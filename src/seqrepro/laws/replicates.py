@@ -14,6 +14,10 @@ mean over seeds:
 that the true means would have on these points, 0 where the shapes differ less than noise does; a form that is above it
 describes noise. The F of lack of fit is exact for forms that are linear in their numbers, and else an approximation.
 
+All this takes the noise to be the same at every point. `equal_noise_p` is of Bartlett's test of that, over the points and
+with the seeds' levels taken out; where it is small, the noisiest points decide `seed_sd`, and differences between the
+others are larger than these tests see.
+
 Shapes: P points of a panel, S seeds.
 """
 
@@ -21,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import bartlett
 from scipy.stats import f as f_distribution
 
 from seqrepro.laws.fitted import PANEL
@@ -36,7 +41,7 @@ SCHEMA = pa.schema(
         *((name, WHOLE if name == "max_length" else TEXT) for name in PANEL),
         *((name, WHOLE) for name in ("seeds", "n_points")),
         ("seed_sd", REAL),  # of one run, what neither its seed nor its shape explains
-        *((name, REAL) for name in ("shape_f", "shape_p", "attainable_r2")),
+        *((name, REAL) for name in ("shape_f", "shape_p", "attainable_r2", "equal_noise_p")),
         *((f"{form}_lack_of_fit_p", REAL) for form in TESTED),
     ]
 )
@@ -72,6 +77,7 @@ def _tests(panel: Panel, values_SP: Vector, error: float, forms: Mapping[str, Fo
     found, p = f_test(panel.values - panel.values.mean(), 1, values_SP, error)
     told: Row = {"seeds": len(values_SP), "n_points": len(panel.values), "seed_sd": error**0.5}
     told |= {"shape_f": found, "shape_p": p, "attainable_r2": max(0.0, 1 - 1 / found) if found > 0 else 0.0}
+    told["equal_noise_p"] = float(bartlett(*(values_SP - values_SP.mean(axis=1, keepdims=True)).T).pvalue)
     for name in TESTED:
         curve = forms[name].fit(panel.n_blocks, panel.d_emb, panel.values)
         errors_P = panel.values - curve.predict(panel.n_blocks, panel.d_emb)
