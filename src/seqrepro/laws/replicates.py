@@ -11,12 +11,12 @@ mean over seeds:
     lack of fit: F = S sum_p (Y_p - form_p)^2 / (P - k) / M    small p: the form, of k free numbers, misses something
 
 (Draper and Smith, Applied Regression Analysis, chapter 2.) `attainable_r2` = 1 - 1 / F of the shapes is about the R2
-that the true means would have on these points, 0 where the shapes differ less than noise does; a form that is above it
-describes noise. The F of lack of fit is exact for forms that are linear in their numbers, and else an approximation.
+that the true means would have on these points, 0 where the shapes differ less than noise does; what a fit attains in
+sample beyond it is noise that was fitted. The F of lack of fit is exact for forms that are linear in their numbers, and else an approximation.
 
-All this takes the noise to be the same at every point. `equal_noise_p` is of Bartlett's test of that, over the points and
-with the seeds' levels taken out; where it is small, the noisiest points decide `seed_sd`, and differences between the
-others are larger than these tests see.
+All this takes the noise to be the same at every point. `equal_noise_p` is of Bartlett's test of that, over the points
+and with the seeds' levels taken out; where it is small, the noisiest points decide `seed_sd`, and these tests see less
+of the differences between the others.
 
 Shapes: P points of a panel, S seeds.
 """
