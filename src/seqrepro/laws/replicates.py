@@ -12,7 +12,8 @@ mean over seeds:
 
 (Draper and Smith, Applied Regression Analysis, chapter 2.) `attainable_r2` = 1 - 1 / F of the shapes is about the R2
 that the true means would have on these points, 0 where the shapes differ less than noise does; what a fit attains in
-sample beyond it is noise that was fitted. The F of lack of fit is exact for forms that are linear in their numbers, and else an approximation.
+sample beyond it is noise that was fitted. The F of lack of fit is exact for forms that are linear in their numbers, and
+else an approximation.
 
 All this takes the noise to be the same at every point. `equal_noise_p` is of Bartlett's test of that, over the points
 and with the seeds' levels taken out; where it is small, the noisiest points decide `seed_sd`, and these tests see less
